@@ -1,0 +1,1 @@
+"""Ray Serve over the pipeline: a thin layer."""

@@ -1,0 +1,75 @@
+"""The whole configuration, as one frozen tree. `args:` of an application in serve_config.yaml is a ServiceConfig.
+
+Replicas, resources and autoscaling are Ray's and stay in its `deployments:` section.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+BUNDLED_VOICE = "bundled"
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(_Config):
+    """Which bundle to speak with."""
+
+    bundle: str = BUNDLED_VOICE  # "bundled" or the path of a bundle folder, the same on every node
+    precision: Literal["auto", "fp32", "int8"] = "auto"  # auto: the first that the bundle lists
+
+
+class TextConfig(_Config):
+    max_text_length: int = Field(4096, gt=0)  # characters in one request
+    max_piece_length: int = Field(80, ge=20)  # characters in one utterance; latin letters count a third
+    batch_size: int = Field(8, gt=0)
+    batch_window_ms: float = Field(0.0, ge=0)
+
+
+class ChunkSchedule(_Config):
+    """How many seconds of speech tokens go to token2wav at a time: a small first chunk, growing ones after it."""
+
+    first_s: float = Field(0.6, gt=0)
+    growth: float = Field(1.6, ge=1)
+    max_s: float = Field(3.0, gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ChunkSchedule:
+        if self.first_s > self.max_s:
+            raise ValueError(f"first_s ({self.first_s}) must not be above max_s ({self.max_s})")
+        return self
+
+
+class AcousticConfig(_Config):
+    """The continuous-batching engine and its admission."""
+
+    max_batch_size: int = Field(8, gt=0)  # sequences that decode together: KV slots
+    max_queued: int = Field(64, ge=0)  # sequences that wait for a slot; one more is refused
+    max_context: int = Field(2048, ge=64)  # positions of one sequence: prompt, text and speech tokens
+    admission_window_ms: float = Field(10.0, ge=0)  # arrivals of a window share one prefill; 0: do not wait
+    admission_batch_size: int = Field(4, gt=0)
+    num_threads: int | None = Field(None, gt=0)  # None: the replica's num_cpus
+    chunks: ChunkSchedule = ChunkSchedule()
+
+
+class Token2WavConfig(_Config):
+    batch_size: int = Field(4, gt=0)  # chunks of like length that are decoded together
+    batch_window_ms: float = Field(0.0, ge=0)
+    num_threads: int | None = Field(None, gt=0)
+
+
+class LimitsConfig(_Config):
+    max_body_bytes: int = Field(1 << 20, gt=0)
+    first_audio_timeout_s: float = Field(120.0, gt=0)
+
+
+class ServiceConfig(_Config):
+    model: ModelConfig = ModelConfig()
+    text: TextConfig = TextConfig()
+    acoustic: AcousticConfig = AcousticConfig()
+    token2wav: Token2WavConfig = Token2WavConfig()
+    limits: LimitsConfig = LimitsConfig()
