@@ -54,7 +54,9 @@ def imports_of(file: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names if node.module in {"pipeline", "deployments"}}
+            found |= {
+                f"{node.module}.{alias.name}" for alias in node.names if node.module in {"pipeline", "deployments"}
+            }
     return found
 
 

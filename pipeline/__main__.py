@@ -1,0 +1,135 @@
+"""The command line: argument parsing only."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import __version__
+from pipeline.config import BUNDLED_VOICE, ModelConfig, ServiceConfig
+from pipeline.errors import TTSError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+    except TTSError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cosyvoice-serve", description="CosyVoice-300M speech on CPUs.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_say(commands.add_parser("say", help="speak a text into an audio file"))
+    _add_voices(commands.add_parser("voices", help="list the voices of a bundle"))
+    _add_export(commands.add_parser("export", help="make a bundle from an official checkpoint folder"))
+    _add_parity(commands.add_parser("parity", help="compare torch and ONNX with golden arrays"))
+    return parser
+
+
+def _add_bundle(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--bundle", default=BUNDLED_VOICE, metavar="DIR", help="bundle folder (default: the bundled voice)"
+    )
+
+
+def _add_say(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="file; its suffix chooses the format")
+    parser.add_argument("-v", "--voice", help="a name that `voices` lists (default: the bundle's first)")
+    parser.add_argument("--speed", type=float, default=1.0, help="0.25 to 4.0, pitch unchanged")
+    parser.add_argument("--seed", type=int, help="makes the audio reproducible")
+    parser.add_argument("--language", choices=("zh", "en", "ja", "ko", "yue"))
+    parser.add_argument("--precision", choices=("auto", "fp32", "int8"), default="auto")
+    _add_bundle(parser)
+    parser.set_defaults(run=_say)
+
+
+def _say(arguments: argparse.Namespace) -> int:
+    from pipeline.say import say
+
+    config = ServiceConfig(model=ModelConfig(bundle=arguments.bundle, precision=arguments.precision))
+    asyncio.run(
+        say(
+            config,
+            arguments.text,
+            arguments.output,
+            voice=arguments.voice,
+            speed=arguments.speed,
+            seed=arguments.seed,
+            language=arguments.language,
+        )
+    )
+    return 0
+
+
+def _add_voices(parser: argparse.ArgumentParser) -> None:
+    _add_bundle(parser)
+    parser.set_defaults(run=_voices)
+
+
+def _voices(arguments: argparse.Namespace) -> int:
+    from pipeline.build import open_bundle
+
+    bundle = open_bundle(ModelConfig(bundle=arguments.bundle))
+    for name in bundle.manifest.voices:
+        print(name)
+    return 0
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT_DIR", help="folder with cosyvoice.yaml and *.pt")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE_DIR", help="folder to make")
+    parser.add_argument(
+        "--precision",
+        action="append",
+        choices=("fp32", "int8"),
+        help="may be given again; the first is the bundle's default (default: fp32)",
+    )
+    parser.add_argument("--name", help="the model's id (default: the checkpoint folder's name)")
+    parser.add_argument("--ranks", type=Path, metavar="FILE", help="tiktoken ranks of the text tokenizer")
+    parser.set_defaults(run=_export)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from pipeline.export.export import export
+
+    started = time.monotonic()
+    report = export(
+        arguments.checkpoint,
+        arguments.bundle,
+        precisions=arguments.precision or ["fp32"],
+        name=arguments.name,
+        ranks=arguments.ranks,
+        progress=lambda line: print(f"[{time.monotonic() - started:6.1f} s] {line}", file=sys.stderr, flush=True),
+    )
+    print(report.table())
+    return 0
+
+
+def _add_parity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT_DIR")
+    parser.add_argument("golden", type=Path, metavar="GOLDEN.npz")
+    parser.set_defaults(run=_parity)
+
+
+def _parity(arguments: argparse.Namespace) -> int:
+    from pipeline.export.parity import compare_with_golden
+
+    report = compare_with_golden(arguments.checkpoint, arguments.golden)
+    print(report.table())
+    return 0 if report.passed else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

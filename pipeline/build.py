@@ -1,0 +1,104 @@
+"""The composition root: ServiceConfig -> bundle -> the real stages."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pipeline.acoustic.engine import Engine, LocalAcousticModel
+from pipeline.acoustic.speech_lm import OnnxSpeechLM
+from pipeline.config import BUNDLED_VOICE, ModelConfig, ServiceConfig
+from pipeline.errors import BundleError
+from pipeline.runtime.bundle import Bundle, Precision
+from pipeline.runtime.threads import num_threads_for
+from pipeline.synthesizer import Synthesizer
+from pipeline.text.frontend import Frontend, LocalFrontend
+from pipeline.text.tokenizer import make_tokenizer
+from pipeline.token2wav.token2wav import OnnxToken2Wav
+from pipeline.types import AudioChunk, DecodeState, SpeechTokens, Utterance
+
+BUNDLED_PATH = Path(__file__).parent / "voices" / "bundled"
+
+
+def open_bundle(config: ModelConfig) -> Bundle:
+    return Bundle.open(BUNDLED_PATH if config.bundle == BUNDLED_VOICE else config.bundle)
+
+
+def precision_of(config: ModelConfig, bundle: Bundle) -> Precision:
+    """The configured precision, or the bundle's first, which its exporter chose as the default."""
+    if config.precision != "auto":
+        return config.precision
+    if not bundle.manifest.graphs:
+        raise BundleError(f"bundle {bundle.path} lists no graphs: export it again.")
+    return next(iter(bundle.manifest.graphs))
+
+
+def build_frontend(config: ServiceConfig, bundle: Bundle) -> Frontend:
+    return Frontend(bundle, make_tokenizer(bundle), config.text)
+
+
+def build_engine(config: ServiceConfig, bundle: Bundle, num_threads: int) -> Engine:
+    acoustic = config.acoustic
+    manifest = bundle.manifest
+    lm = OnnxSpeechLM(
+        bundle,
+        precision_of(config.model, bundle),
+        num_threads=num_threads,
+        max_batch_size=acoustic.max_batch_size,
+        max_context=acoustic.max_context,
+    )
+    return Engine(
+        lm,
+        spec=manifest.lm,
+        token_rate=manifest.token_rate,
+        max_batch_size=acoustic.max_batch_size,
+        max_queued=acoustic.max_queued,
+        chunks=acoustic.chunks,
+    )
+
+
+def build_token2wav(config: ServiceConfig, bundle: Bundle, num_threads: int) -> OnnxToken2Wav:
+    return OnnxToken2Wav(bundle, precision_of(config.model, bundle), num_threads=num_threads)
+
+
+class LocalToken2Wav:
+    """Token2wav in this process, on one thread of its own, so that the event loop stays free."""
+
+    def __init__(self, token2wav: OnnxToken2Wav) -> None:
+        self._token2wav = token2wav
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="token2wav")
+
+    async def decode(
+        self, tokens: SpeechTokens, utterance: Utterance, state: DecodeState | None
+    ) -> tuple[AudioChunk, DecodeState]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, self._token2wav.decode, tokens, utterance, state)
+
+    def close(self) -> None:
+        self._executor.shutdown()
+
+
+class LocalSynthesizer(Synthesizer):
+    """All three stages in this process. Close it, or use it as a context manager."""
+
+    def __init__(self, config: ServiceConfig) -> None:
+        self.bundle = open_bundle(config.model)
+        num_threads = num_threads_for(None, None)
+        acoustic_threads = config.acoustic.num_threads or num_threads
+        self._engine = build_engine(config, self.bundle, acoustic_threads)
+        self._decoder = LocalToken2Wav(
+            build_token2wav(config, self.bundle, config.token2wav.num_threads or num_threads)
+        )
+        frontend = LocalFrontend(build_frontend(config, self.bundle))
+        super().__init__(frontend, LocalAcousticModel(self._engine), self._decoder)
+
+    def close(self) -> None:
+        self._engine.close()
+        self._decoder.close()
+
+    def __enter__(self) -> LocalSynthesizer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
