@@ -111,7 +111,7 @@ def _export(arguments: argparse.Namespace) -> int:
         precisions=arguments.precision or ["fp32"],
         name=arguments.name,
         ranks=arguments.ranks,
-        progress=lambda line: print(f"[{time.monotonic() - started:6.1f} s] {line}", file=sys.stderr, flush=True),
+        progress=lambda line: _note(f"[{time.monotonic() - started:6.1f} s] {line}"),
     )
     print(report.table())
     return 0
@@ -124,11 +124,15 @@ def _add_parity(parser: argparse.ArgumentParser) -> None:
 
 
 def _parity(arguments: argparse.Namespace) -> int:
-    from pipeline.export.parity import compare_with_golden
+    from pipeline.export.golden import compare_with_golden
 
-    report = compare_with_golden(arguments.checkpoint, arguments.golden)
+    report = compare_with_golden(arguments.checkpoint, arguments.golden, progress=_note)
     print(report.table())
     return 0 if report.passed else 1
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -89,4 +89,4 @@ class DecodeState:
     num_mel_frames: int  # mel frames final so far, before the speed change
     provisional_mel: F32  # f32 [t, mel_bins], frames past the final ones, to cross-fade with the next chunk
     num_audio_frames: int  # mel frames (after the speed change) already sent as audio
-    phase_cycles: float  # phase of the fundamental at the first frame that is not sent, in cycles [0, 1)
+    phase_cycles: float  # of the fundamental where the vocoder's next window begins, in cycles [0, 1)

@@ -7,6 +7,7 @@ half the bytes and cast back when the session is made (ONNX Runtime folds the ca
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 MS = "com.microsoft"
 OPSET = 20
+MAX_SINGLE_FILE_SIZE = 256 << 20  # bytes
 MIN_HALF_SIZE = 1024  # elements; below it a half-size copy saves nothing
 
 
@@ -92,10 +94,29 @@ class GraphBuilder:
         value: str = self.op("Mul", a, b)
         return value
 
+    def range(self, limit: str) -> str:
+        """0 .. limit - 1, of an i64 scalar."""
+        value: str = self.op("Range", self.const(np.int64(0)), limit, self.const(np.int64(1)))
+        return value
+
+    def unsqueeze(self, x: str, *axes: int) -> str:
+        value: str = self.op("Unsqueeze", x, self.const(axes, np.int64))
+        return value
+
     def model(self) -> onnx.ModelProto:
         graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, list(self._initializers.values()))
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MS, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="cosyvoice-serve")
+
+
+def save_model(model: onnx.ModelProto, path: Path) -> None:
+    """Writes the graph; weights of a large one go into one file beside it, as a single file ends at 2 GB."""
+    if model.ByteSize() <= MAX_SINGLE_FILE_SIZE:
+        onnx.save(model, path)
+        return
+    path.with_name(f"{path.name}.data").unlink(missing_ok=True)  # onnx would append to it
+    onnx.save(model, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=MIN_HALF_SIZE)
+    onnx.load_external_data_for_model(model, str(path.parent))
 
 
 def _survives_half(array: NDArray[np.float32]) -> bool:

@@ -1,0 +1,14 @@
+"""What a replica learns from Ray about itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+
+
+def replica_num_cpus() -> float | None:
+    """The `num_cpus` that Ray assigned to this replica, from which the number of ONNX Runtime threads follows."""
+    context: Any = ray.get_runtime_context()
+    num_cpus = context.get_assigned_resources().get("CPU")
+    return None if num_cpus is None else float(num_cpus)

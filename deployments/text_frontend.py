@@ -1,0 +1,52 @@
+"""The text frontend as a Ray Serve deployment: text in, utterances out, on one thread off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pipeline.text.frontend import Frontend
+
+from deployments.batching import Batcher, BatchWindow
+from pipeline.build import build_frontend, open_bundle
+from pipeline.config import ServiceConfig
+from pipeline.types import SpeechRequest, Utterance
+
+
+def make_frontend(config: ServiceConfig) -> Frontend:
+    return build_frontend(config, open_bundle(config.model))
+
+
+class TextFrontend:
+    def __init__(self, config: ServiceConfig, make: Callable[[ServiceConfig], Frontend] = make_frontend) -> None:
+        self._frontend = make(config)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="text-frontend")
+        window = BatchWindow(batch_size=config.text.batch_size, batch_window_ms=config.text.batch_window_ms)
+        self._prepare = Batcher(self._prepare_batch, window)
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        self._prepare.reconfigure(user_config)
+
+    async def prepare(self, request: SpeechRequest) -> Sequence[Utterance]:
+        return await self._prepare(request)
+
+    async def _prepare_batch(self, requests: list[SpeechRequest]) -> Sequence[Sequence[Utterance] | Exception]:
+        """One trip to the thread for the requests of a window."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._prepare_each, requests)
+
+    def _prepare_each(self, requests: Sequence[SpeechRequest]) -> Sequence[Sequence[Utterance] | Exception]:
+        return [self._prepare_one(request) for request in requests]
+
+    def _prepare_one(self, request: SpeechRequest) -> Sequence[Utterance] | Exception:
+        try:
+            return self._frontend.prepare(request)
+        except Exception as error:
+            return error
+
+    async def ready(self) -> None:
+        """Answers when the replica can take text."""
+
+    async def check_health(self) -> None:
+        await self._prepare.check_health()

@@ -1,0 +1,283 @@
+"""Continuous batching: one thread owns the scheduler, the speech LM and its KV cache.
+
+A step prefills the newly arrived, if a slot is free, then decodes one token for every running sequence. Arrivals wait
+in an inbox that is drained before each step, so nothing around the model needs a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import numpy as np
+
+from pipeline.acoustic.sampling import Sampler
+from pipeline.acoustic.scheduler import Scheduler
+from pipeline.acoustic.sequence import SpeechSequence, group_sizes
+from pipeline.acoustic.speech_lm import LMPrompt, SpeechLM
+from pipeline.acoustic.token_stream import TokenStream
+from pipeline.config import ChunkSchedule
+from pipeline.errors import InvalidRequest, Overloaded, StageFailed, TextTooLong, TTSError
+from pipeline.runtime.bundle import LMSpec
+from pipeline.types import F32, I64, SpeechTokens, Utterance
+
+logger = logging.getLogger(__name__)
+
+IDLE_WAIT_S = 0.5  # an idle engine still beats this often
+
+_Inbox = queue.SimpleQueue[Sequence[SpeechSequence]]
+
+
+class Engine:
+    """Makes speech tokens for many utterances at once; each gets the tokens that it would get alone.
+
+    Args:
+        lm: the model; from here on only the engine's thread touches it.
+        spec: sampling settings, and the bounds on speech tokens per text token.
+        token_rate: speech tokens per second; with `chunks` it says how many tokens leave at a time.
+        max_batch_size: sequences that decode together.
+        max_queued: sequences that may wait for a slot; one more is refused.
+        prefill_batch_size: the most sequences that share one padded prefill.
+    """
+
+    def __init__(
+        self,
+        lm: SpeechLM,
+        *,
+        spec: LMSpec,
+        token_rate: float,
+        max_batch_size: int,
+        max_queued: int,
+        chunks: ChunkSchedule,
+        prefill_batch_size: int = 4,
+    ) -> None:
+        self._lm = lm
+        self._spec = spec
+        self._token_rate = token_rate
+        self._chunks = chunks
+        self._max_batch_size = max_batch_size
+        self._max_queued = max_queued
+        self._scheduler: Scheduler[SpeechSequence] = Scheduler(max_batch_size, prefill_batch_size)
+        self._inbox: _Inbox = queue.SimpleQueue()
+        self._door = threading.Lock()  # guards the two fields below, never held around the model
+        self._num_admitted = 0  # sequences inside: in the inbox, waiting or running
+        self._is_open = True
+        self._is_closing = False
+        self._beat_at = time.monotonic()
+        self.num_sampled_tokens = 0
+        self._thread = threading.Thread(target=self._run, name="acoustic-engine", daemon=True)
+        self._thread.start()
+
+    # Any thread
+
+    @property
+    def num_running(self) -> int:
+        return len(self._scheduler.running)
+
+    @property
+    def num_waiting(self) -> int:
+        return max(0, self._num_admitted - self.num_running)
+
+    def is_healthy(self, max_silence_s: float) -> bool:
+        """Whether the engine's thread lives and has begun a step, or idled, within that time."""
+        return self._thread.is_alive() and time.monotonic() - self._beat_at <= max_silence_s
+
+    def close(self, timeout_s: float | None = None) -> None:
+        """Ends the thread after the current step; what is inside fails with StageFailed."""
+        self._is_closing = True
+        self._inbox.put(())
+        self._thread.join(timeout_s)
+
+    # An event loop's thread
+
+    def submit(self, utterances: Sequence[Utterance]) -> list[TokenStream]:
+        """Admits the utterances together, so that they can share one prefill. Needs a running event loop.
+
+        What cannot be admitted fails alone and at once, in its own stream: Overloaded when the queue is full,
+        TextTooLong or InvalidRequest when the LM cannot take the text, StageFailed when the engine has stopped.
+        """
+        loop = asyncio.get_running_loop()
+        streams = [TokenStream(loop) for _ in utterances]
+        sequences = [self._sequence(*pair) for pair in zip(utterances, streams, strict=True)]
+        self._admit([sequence for sequence in sequences if sequence])
+        return streams
+
+    def _sequence(self, utterance: Utterance, stream: TokenStream) -> SpeechSequence | None:
+        """None, and the reason in the stream, when the LM cannot take this text."""
+        prompt = _lm_prompt(utterance)
+        try:
+            min_tokens, max_tokens = self._token_bounds(len(utterance.text_ids), prompt)
+        except TTSError as error:
+            stream.put(error)
+            return None
+        sampler = Sampler.seeded(self._spec.sampling, self._lm.num_speech_tokens, utterance.seed)
+        sizes = group_sizes(self._chunks, self._token_rate)
+        return SpeechSequence(prompt, stream, sampler, min_tokens, max_tokens, sizes)
+
+    def _token_bounds(self, text_length: int, prompt: LMPrompt) -> tuple[int, int]:
+        """Fewest and most speech tokens, as the official inference bounds them and as the context allows."""
+        min_tokens = int(self._spec.min_speech_per_text * text_length)
+        max_tokens = int(self._spec.max_speech_per_text * text_length)
+        if max_tokens < 1:
+            raise InvalidRequest(f"{text_length} text tokens make no speech: send text that can be spoken.")
+        num_free = self._lm.max_context - prompt.num_positions + 1  # the final token is never fed back
+        if num_free <= min_tokens:
+            raise TextTooLong(
+                f"{text_length} text tokens need more than {min_tokens} speech tokens, the context of "
+                f"{self._lm.max_context} positions leaves {max(num_free, 0)}: send shorter pieces or raise "
+                "acoustic.max_context."
+            )
+        return min_tokens, min(max_tokens, num_free)
+
+    def _admit(self, arrivals: Sequence[SpeechSequence]) -> None:
+        capacity = self._max_batch_size + self._max_queued
+        with self._door:
+            size = min(len(arrivals), capacity - self._num_admitted) if self._is_open else 0
+            if size:
+                self._num_admitted += size
+                self._inbox.put(arrivals[:size])
+            is_open, num_admitted = self._is_open, self._num_admitted
+        refusal = Overloaded(
+            f"{num_admitted} of {capacity} sequences are running or waiting ({self._max_batch_size} slots, "
+            f"{self._max_queued} queued): try again later, or raise acoustic.max_queued."
+        )
+        for sequence in arrivals[size:]:
+            sequence.stream.put(refusal if is_open else _stopped())
+
+    # The engine's thread
+
+    def _run(self) -> None:
+        try:
+            while not self._is_closing:
+                self._beat_at = time.monotonic()
+                self._receive()
+                self._step()
+        except Exception:
+            logger.exception("the acoustic engine stopped")
+        finally:
+            self._shut_down()
+
+    def _receive(self) -> None:
+        """Drains the inbox; waits for it a moment when there is nothing else to do."""
+        is_idle = not (self._scheduler.running or self._scheduler.waiting)
+        try:
+            arrivals = self._inbox.get(block=is_idle, timeout=IDLE_WAIT_S)
+            while True:
+                self._scheduler.add(arrivals)
+                arrivals = self._inbox.get_nowait()
+        except queue.Empty:
+            return
+
+    def _step(self) -> None:
+        self._drop_abandoned()
+        if group := self._scheduler.next_group():
+            self._prefill(group)
+        if self._scheduler.running:
+            self._decode()
+
+    def _drop_abandoned(self) -> None:
+        gone = self._scheduler.withdraw(lambda sequence: sequence.is_abandoned)
+        self._release(len(gone))
+        for slot in reversed(range(self.num_running)):
+            if self._scheduler.running[slot].is_abandoned:
+                self._retire(slot)
+
+    def _prefill(self, group: list[SpeechSequence]) -> None:
+        """One padded prefill; if it fails, each alone, so that only the culprit fails."""
+        try:
+            logits = self._lm.prefill([sequence.prompt for sequence in group])
+        except Exception as error:
+            if len(group) == 1:
+                self._release(1)
+                group[0].stream.put(_failure("prefill", error))
+            else:
+                for sequence in group:
+                    self._prefill([sequence])
+            return
+        first_slot = self.num_running
+        self._scheduler.start(group)
+        self._sample(logits, first_slot)
+
+    def _decode(self) -> None:
+        token_ids: I64 = np.array([sequence.last_token for sequence in self._scheduler.running], np.int64)
+        try:
+            logits = self._lm.decode(token_ids)
+        except Exception as error:
+            failure = _failure("decode step", error)
+            for slot in reversed(range(self.num_running)):
+                self._scheduler.running[slot].stream.put(failure)
+                self._retire(slot)
+            return
+        self._sample(logits, 0)
+
+    def _sample(self, logits: F32, first_slot: int) -> None:
+        """Draws a token for each row; the last slot first, so that retiring one moves none that is still to come."""
+        for row in reversed(range(len(logits))):
+            if self._has_ended(self._scheduler.running[first_slot + row], logits[row]):
+                self._retire(first_slot + row)
+        self.num_sampled_tokens += len(logits)
+
+    def _has_ended(self, sequence: SpeechSequence, logits: F32) -> bool:
+        try:
+            return sequence.advance(logits)
+        except Exception as error:
+            sequence.stream.put(_failure("sampling", error))
+            return True
+
+    def _retire(self, slot: int) -> None:
+        self._lm.retire(slot)
+        self._scheduler.retire(slot)
+        self._release(1)
+
+    def _release(self, num_sequences: int) -> None:
+        with self._door:
+            self._num_admitted -= num_sequences
+
+    def _shut_down(self) -> None:
+        """Nobody waits for an engine that has stopped: whatever is inside fails."""
+        with self._door:
+            self._is_open = False
+        while not self._inbox.empty():
+            self._scheduler.add(self._inbox.get())
+        for sequence in (*self._scheduler.running, *self._scheduler.waiting):
+            sequence.stream.put(_stopped())
+        self._scheduler = Scheduler(self._max_batch_size, self._scheduler.prefill_batch_size)
+        self._num_admitted = 0
+
+
+class LocalAcousticModel:
+    """The synthesizer's AcousticModel over an engine in this process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def generate(self, utterance: Utterance) -> AsyncIterator[SpeechTokens]:
+        (stream,) = self._engine.submit([utterance])
+        try:
+            async for tokens in stream:
+                yield tokens
+        finally:
+            await stream.aclose()
+
+
+def _lm_prompt(utterance: Utterance) -> LMPrompt:
+    text_ids: I64 = np.array(utterance.text_ids, np.int64)
+    prompt = utterance.voice.prompt
+    if prompt is None:
+        return LMPrompt(text_ids, utterance.voice.embedding, np.zeros(0, np.int64))
+    return LMPrompt(np.concatenate([prompt.text_ids, text_ids]), utterance.voice.embedding, prompt.speech_tokens)
+
+
+def _failure(what: str, error: Exception) -> TTSError:
+    logger.error("%s of the speech LM failed", what, exc_info=error)
+    if isinstance(error, TTSError):
+        return error
+    return StageFailed(f"the {what} of the speech LM failed ({type(error).__name__}: {error}): try again.")
+
+
+def _stopped() -> StageFailed:
+    return StageFailed("the acoustic engine has stopped: its replica must be restarted.")

@@ -1,0 +1,50 @@
+"""The keys and values of the running sequences, in buffers that the LM's graph reads and writes in place."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.types import F32, I64
+
+
+class KVCache:
+    """Slots 0 .. num_running - 1 hold the running sequences, without holes, so any range of them is one array.
+
+    Memory is committed by the operating system only as positions are written.
+    """
+
+    def __init__(self, *, num_layers: int, num_slots: int, num_heads: int, num_positions: int, head_dim: int) -> None:
+        shape = (num_slots, num_heads, num_positions, head_dim)
+        self.keys: list[F32] = [np.zeros(shape, np.float32) for _ in range(num_layers)]
+        self.values: list[F32] = [np.zeros(shape, np.float32) for _ in range(num_layers)]
+        self.num_slots = num_slots
+        self.num_running = 0
+        self._lengths: I64 = np.zeros(num_slots, np.int64)
+
+    @property
+    def lengths(self) -> I64:
+        """i64 [num_running], positions used in each slot."""
+        return self._lengths[: self.num_running]
+
+    def append(self, lengths: I64) -> None:
+        """Counts new sequences in, whose keys and values were just written to the next slots."""
+        end = self.num_running + len(lengths)
+        self._lengths[self.num_running : end] = lengths
+        self.num_running = end
+
+    def advance(self) -> None:
+        """Counts in one position of every running sequence."""
+        self.lengths[:] += 1
+
+    def retire(self, slot: int) -> int | None:
+        """Frees a slot. The last sequence moves into it; returns the slot that it left, None when none had to move."""
+        if not 0 <= slot < self.num_running:
+            raise IndexError(f"slot {slot} is not running: there are {self.num_running} sequences")
+        last = self.num_running - 1
+        if slot != last:
+            length = int(self._lengths[last])
+            for buffer in (*self.keys, *self.values):
+                buffer[slot, :, :length] = buffer[last, :, :length]
+            self._lengths[slot] = length
+        self.num_running = last
+        return last if slot != last else None

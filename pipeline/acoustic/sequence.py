@@ -1,0 +1,62 @@
+"""One utterance while its speech tokens are being made: what was drawn, when it ends, which groups leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.acoustic.sampling import Sampler
+from pipeline.acoustic.speech_lm import LMPrompt
+from pipeline.acoustic.token_stream import TokenStream
+from pipeline.config import ChunkSchedule
+from pipeline.types import F32, SpeechTokens
+
+
+def group_sizes(chunks: ChunkSchedule, token_rate: float) -> Iterator[int]:
+    """Speech tokens per group, without end: a small first group, growing ones up to the longest."""
+    size_s = chunks.first_s
+    while True:
+        yield max(1, round(size_s * token_rate))
+        size_s = min(size_s * chunks.growth, chunks.max_s)
+
+
+@dataclass(slots=True, eq=False)
+class SpeechSequence:
+    """Ends with the end token, which is barred for the first `min_tokens` draws, or after `max_tokens` draws."""
+
+    prompt: LMPrompt
+    stream: TokenStream
+    sampler: Sampler
+    min_tokens: int
+    max_tokens: int
+    sizes: Iterator[int]
+    num_sent: int = 0
+    next_sent: int = 0  # how many tokens must be drawn before the next group leaves
+
+    def __post_init__(self) -> None:
+        self.next_sent = next(self.sizes)
+
+    @property
+    def last_token(self) -> int:
+        return self.sampler.history[-1]
+
+    @property
+    def is_abandoned(self) -> bool:
+        return self.stream.is_closed
+
+    def advance(self, logits: F32) -> bool:
+        """Draws the next token and sends the group that it completes. Returns whether the sequence has ended."""
+        history = self.sampler.history
+        token = self.sampler.draw(logits, may_end=len(history) >= self.min_tokens)
+        has_ended = token == self.sampler.end_token or len(history) >= self.max_tokens
+        if has_ended or len(history) >= self.next_sent:
+            self._send(is_last=has_ended)
+        return has_ended
+
+    def _send(self, *, is_last: bool) -> None:
+        group = np.array(self.sampler.history[self.num_sent :], np.int64)
+        self.num_sent += len(group)
+        self.next_sent = self.num_sent + next(self.sizes)
+        self.stream.put(SpeechTokens(group, is_last))

@@ -1,0 +1,296 @@
+"""The speech-token LM as the engine sees it, and its ONNX Runtime implementation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from pipeline.acoustic.kv_cache import KVCache
+from pipeline.errors import InvalidRequest, Overloaded
+from pipeline.runtime.bundle import Bundle, GraphName, LMSpec, Precision
+from pipeline.runtime.session import Binding, Session, make_session
+from pipeline.types import F32, I64
+
+LM_GRAPHS: tuple[GraphName, ...] = ("lm_prefix", "lm_tables", "lm")
+MIN_TABLE_SIZE = 128  # distances; from there on matrix products cut long heads in one way, whatever the size
+LENGTH_MULTIPLE = 8  # of padded prompts: with one row, matrix products take kernels that round differently
+
+
+@dataclass(frozen=True, slots=True)
+class LMPrompt:
+    """What a sequence starts from."""
+
+    text_ids: I64  # i64 [N], a zero-shot prompt's text included in front
+    speaker: F32  # f32 [speaker_size], not normalized
+    speech_prefix: I64  # i64 [P], a zero-shot prompt's speech tokens, usually none
+
+    @property
+    def num_positions(self) -> int:
+        """Start mark, speaker, text, task mark, and the prompt's speech."""
+        return 3 + len(self.text_ids) + len(self.speech_prefix)
+
+
+class SpeechLM(Protocol):
+    """Runs a changing batch of sequences. What a sequence gets is, bit for bit, what it would get alone."""
+
+    num_speech_tokens: int  # also the end token's id
+    max_context: int  # positions of one sequence
+
+    def prefill(self, prompts: Sequence[LMPrompt]) -> F32:
+        """Starts sequences in the next free slots. Logits f32 [n, num_speech_tokens + 1] of their first tokens."""
+        ...
+
+    def decode(self, token_ids: I64) -> F32:
+        """Appends one token, i64 [B], to every running sequence in slot order. Logits f32 [B, ...] of the next."""
+        ...
+
+    def retire(self, slot: int) -> None:
+        """Ends the sequence in this slot; the one in the last running slot moves there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LMPrefix:
+    """What `lm_prefix` makes of a batch of texts; see its graph for the padding."""
+
+    text_encoder_out: F32  # f32 [B, T, input_size]
+    prefill_input: F32  # f32 [B, T + 3, input_size]
+    prefill_hidden: F32  # f32 [B, T + 3, hidden_size]
+
+
+class OnnxSpeechLM:
+    """The exported LM over a KV cache that its graph updates in place.
+
+    Args:
+        num_threads: at most one per attention head is used: with more, ONNX Runtime would split the keys of a head
+            among threads when the batch is small, and round differently than in a larger batch.
+    """
+
+    def __init__(
+        self, bundle: Bundle, precision: Precision, *, num_threads: int, max_batch_size: int, max_context: int
+    ) -> None:
+        graphs = {name: bundle.graph(name, precision) for name in LM_GRAPHS}
+        self._load(graphs, bundle.manifest.lm, num_threads, max_batch_size, max_context)
+
+    @classmethod
+    def from_graphs(
+        cls,
+        graphs: Mapping[GraphName, Path | bytes],
+        spec: LMSpec,
+        *,
+        num_threads: int = 1,
+        max_batch_size: int = 1,
+        max_context: int = 1024,
+    ) -> OnnxSpeechLM:
+        """The same without a bundle; a graph is a file or the bytes of one."""
+        lm = cls.__new__(cls)
+        lm._load(graphs, spec, num_threads, max_batch_size, max_context)
+        return lm
+
+    def _load(
+        self,
+        graphs: Mapping[GraphName, Path | bytes],
+        spec: LMSpec,
+        num_threads: int,
+        max_batch_size: int,
+        max_context: int,
+    ) -> None:
+        num_threads = min(num_threads, max_threads(spec.num_heads))
+        self.num_speech_tokens = spec.num_speech_tokens
+        self.max_context = max_context
+        self._spec = spec
+        num_positions = _round_up(max_context, LENGTH_MULTIPLE)
+        self._cache = KVCache(
+            num_layers=spec.num_layers,
+            num_slots=max_batch_size,
+            num_heads=spec.num_heads,
+            num_positions=num_positions,
+            head_dim=spec.head_dim,
+        )
+        self._prefix = make_session(graphs["lm_prefix"], num_threads=num_threads)
+        self._lm = make_session(graphs["lm"], num_threads=num_threads)
+        tables = make_session(graphs["lm_tables"], num_threads=num_threads)
+        self._tables = LMTables.compute(tables, spec, num_positions)
+        self._step: _Step | None = None  # of the last decode, as long as batch and table size stay
+
+    @property
+    def num_running(self) -> int:
+        return self._cache.num_running
+
+    def prefill(self, prompts: Sequence[LMPrompt]) -> F32:
+        self._check(prompts)
+        prefix = self.prefix(prompts)
+        lengths = np.array([prompt.num_positions for prompt in prompts], np.int64)
+        width = _round_up(int(lengths.max()), LENGTH_MULTIPLE)
+        step = self._make_step(self._cache.num_running, len(prompts), width, width)
+        step.hidden.fill(0)
+        for row, prompt, source in zip(step.hidden, prompts, prefix.prefill_hidden, strict=True):
+            num_text = 3 + len(prompt.text_ids)
+            row[:num_text] = source[:num_text]
+            row[num_text : prompt.num_positions] = self._tables.speech_hidden[prompt.speech_prefix]
+        step.length[:] = lengths
+        logits = step.run()
+        self._cache.append(lengths)
+        return logits
+
+    def decode(self, token_ids: I64) -> F32:
+        lengths = self._cache.lengths
+        if (longest := int(lengths.max())) >= self.max_context:
+            raise InvalidRequest(
+                f"a sequence of {longest} positions cannot grow past max_context ({self.max_context}): raise it."
+            )
+        step = self._decode_step(len(lengths), self._tables.bucket(longest + 1))
+        step.hidden[:, 0] = self._tables.speech_hidden[token_ids]
+        step.past_length[:] = lengths
+        logits = step.run()
+        self._cache.advance()
+        return logits.copy()
+
+    def retire(self, slot: int) -> None:
+        self._cache.retire(slot)
+
+    def prefix(self, prompts: Sequence[LMPrompt]) -> LMPrefix:
+        """Encodes texts and speakers, without starting anything."""
+        lengths = np.array([len(prompt.text_ids) for prompt in prompts], np.int64)
+        width = _round_up(int(lengths.max()), LENGTH_MULTIPLE)
+        text: I64 = np.zeros((len(prompts), width), np.int64)
+        for row, prompt in zip(text, prompts, strict=True):
+            row[: len(prompt.text_ids)] = prompt.text_ids
+        text_hidden_size = self._prefix.inputs["position_encoding"][1]
+        outputs = self._prefix.run(
+            {
+                "text": text,
+                "text_length": lengths,
+                "speaker": np.stack([prompt.speaker for prompt in prompts]).astype(np.float32),
+                "position_encoding": sinusoids(np.arange(1 - width, width), int(text_hidden_size)),
+            }
+        )
+        return LMPrefix(**outputs)
+
+    def _check(self, prompts: Sequence[LMPrompt]) -> None:
+        num_free = self._cache.num_slots - self._cache.num_running
+        if not 0 < len(prompts) <= num_free:
+            raise Overloaded(f"{len(prompts)} sequences do not fit into {num_free} free slots: try again later.")
+        for prompt in prompts:
+            if prompt.num_positions > self.max_context:
+                raise InvalidRequest(
+                    f"{len(prompt.text_ids)} text tokens and {len(prompt.speech_prefix)} prompt tokens take "
+                    f"{prompt.num_positions} positions, max_context is {self.max_context}: send shorter pieces."
+                )
+            _check_ids("text", prompt.text_ids, self._spec.num_text_tokens)
+            if len(prompt.speech_prefix):
+                _check_ids("speech", prompt.speech_prefix, self._spec.num_speech_tokens)
+            if prompt.speaker.shape != (self._spec.speaker_size,):
+                raise InvalidRequest(
+                    f"a speaker embedding of shape {prompt.speaker.shape} does not fit this model, which takes "
+                    f"{self._spec.speaker_size} numbers: use a voice that was made for it."
+                )
+
+    def _decode_step(self, num_sequences: int, table_size: int) -> _Step:
+        step = self._step
+        if step is None or len(step.hidden) != num_sequences or step.table_size != table_size:
+            self._step = step = self._make_step(0, num_sequences, 1, table_size)
+            step.length.fill(1)
+        return step
+
+    def _make_step(self, first_slot: int, num_sequences: int, width: int, num_distances: int) -> _Step:
+        step = _Step(self._lm, num_sequences, width, self._spec, self._tables.bucket(num_distances))
+        step.bind_tables(self._tables)
+        step.bind_cache(self._cache, first_slot)
+        return step
+
+
+class LMTables:
+    """What the LM needs of every position and of every speech token, computed once."""
+
+    def __init__(self, speech_hidden: F32, relative: Sequence[F32]) -> None:
+        self.speech_hidden = speech_hidden  # f32 [num_speech_tokens, hidden_size], behind the input layer
+        self._size: int = relative[0].shape[2]
+        self._relative = {self._size: list(relative)}
+
+    @classmethod
+    def compute(cls, session: Session, spec: LMSpec, num_positions: int) -> LMTables:
+        encoding = sinusoids(np.arange(num_positions), spec.hidden_size)
+        outputs = session.run({"position_encoding": encoding})
+        return cls(outputs["speech_hidden"], [outputs[f"relative.{index}"] for index in range(spec.num_layers)])
+
+    def bucket(self, num_distances: int) -> int:
+        """The size of the smallest table that reaches this far: 128, 192, 256, 384, 512, .. and the whole."""
+        power = max(MIN_TABLE_SIZE, 1 << (num_distances - 1).bit_length())
+        size = power * 3 // 4 if num_distances <= power * 3 // 4 >= MIN_TABLE_SIZE else power
+        return min(size, self._size)
+
+    def relative(self, size: int) -> list[F32]:
+        """f32 [heads, head_dim, size] of each layer: the keys of distances 0 .. size - 1."""
+        if size not in self._relative:
+            whole = self._relative[self._size]
+            self._relative[size] = [np.ascontiguousarray(table[:, :, :size]) for table in whole]
+        return self._relative[size]
+
+
+class _Step:
+    """A run of the decoder over some slots: its inputs are written, and its logits read, in place."""
+
+    def __init__(self, session: Session, num_sequences: int, width: int, spec: LMSpec, table_size: int) -> None:
+        self.hidden: F32 = np.empty((num_sequences, width, spec.hidden_size), np.float32)
+        self.past_length: I64 = np.zeros(num_sequences, np.int64)
+        self.length: I64 = np.zeros(num_sequences, np.int64)
+        self.table_size = table_size
+        self._logits: F32 = np.empty((num_sequences, spec.num_speech_tokens + 1), np.float32)
+        self._binding: Binding = session.bind()
+        self._binding.input("hidden", self.hidden)
+        self._binding.input("past_length", self.past_length)
+        self._binding.input("length", self.length)
+        self._binding.output("logits", self._logits)
+
+    def bind_tables(self, tables: LMTables) -> None:
+        for index, table in enumerate(tables.relative(self.table_size)):
+            self._binding.input(f"relative.{index}", table)
+
+    def bind_cache(self, cache: KVCache, first_slot: int) -> None:
+        slots = slice(first_slot, first_slot + len(self.hidden))
+        for kind, buffers in (("key", cache.keys), ("value", cache.values)):
+            for index, buffer in enumerate(buffers):
+                self._binding.input(f"past_{kind}.{index}", buffer[slots])
+                self._binding.output(f"present_{kind}.{index}", buffer[slots])
+
+    def run(self) -> F32:
+        """The logits, which the next run overwrites."""
+        self._binding.run()
+        return self._logits
+
+
+def max_threads(num_heads: int) -> int:
+    """Threads up to which ONNX Runtime keeps each attention head on one thread, whatever the batch.
+
+    On CPUs with two kinds of cores it counts each thread four times (TaskGranularityFactor).
+    """
+    is_hybrid = Path("/sys/devices/cpu_atom").exists()
+    return max(1, num_heads // 4 if is_hybrid else num_heads)
+
+
+def sinusoids(positions: I64, size: int) -> F32:
+    """f32 [len(positions), size]: sin and cos of position / 10000^(2i / size), side by side (arXiv 1706.03762, 3.5).
+
+    The angles are rounded to f32 as the official code rounds them.
+    """
+    frequencies = np.exp(np.arange(0, size, 2) * -(math.log(10000.0) / size)).astype(np.float32)
+    angles = positions.astype(np.float32)[:, None] * frequencies
+    return np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(len(positions), -1)
+
+
+def _check_ids(what: str, ids: I64, num_tokens: int) -> None:
+    if not len(ids) or ids.min() < 0 or ids.max() >= num_tokens:
+        bad = f"{ids.min()} to {ids.max()}" if len(ids) else "none"
+        raise InvalidRequest(
+            f"{what} token ids are {bad}, this model knows 0 to {num_tokens - 1}: check the tokenizer."
+        )
+
+
+def _round_up(number: int, multiple: int) -> int:
+    return math.ceil(number / multiple) * multiple

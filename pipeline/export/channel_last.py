@@ -1,0 +1,110 @@
+"""Layers of the flow over values [B, T, C]: convolutions as matrix products, group norm, mish, layer norm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.export.graph import GraphBuilder
+
+State = Mapping[str, NDArray[Any]]
+
+
+class ChannelLast:
+    """Adds layers to one graph; `name` is always the official name of the layer's parameters.
+
+    A convolution of kernel size 3 is one matrix product over [previous, this, next] frame side by side: on CPUs that
+    is faster than Conv, and no value is ever transposed.
+    """
+
+    def __init__(self, graph: GraphBuilder, state: State) -> None:
+        self.graph = graph
+        self.state = state
+
+    def linear(self, x: str, name: str) -> str:
+        """Also a convolution of kernel size 1."""
+        weight = self.state[f"{name}.weight"]
+        return self.graph.linear(x, name, weight.reshape(weight.shape[0], -1), self.state.get(f"{name}.bias"))
+
+    def layer_norm(self, x: str, name: str, epsilon: float = 1e-5) -> str:
+        value: str = self.graph.op("LayerNormalization", x, *self.scale_and_shift(name), axis=-1, epsilon=epsilon)
+        return value
+
+    def scale_and_shift(self, name: str) -> tuple[str, str]:
+        return (
+            self.graph.weight(f"{name}.weight", self.state[f"{name}.weight"]),
+            self.graph.weight(f"{name}.bias", self.state[f"{name}.bias"]),
+        )
+
+    def conv(self, x: str, name: str) -> str:
+        """Kernel size 3, the length is kept."""
+        padded = self.pad_frames(x)
+        neighbours = self.graph.op("Concat", self.frames(padded, 0, -2), x, self.frames(padded, 2), axis=2)
+        return self.conv_product(neighbours, name)
+
+    def down_conv(self, x: str, name: str) -> str:
+        """Kernel size 3, stride 2: T frames become ceil(T / 2)."""
+        padded = self.pad_frames(x)
+        taps = [self.frames(padded, 0, -2, 2), self.frames(padded, 1, -1, 2), self.frames(padded, 2, None, 2)]
+        return self.conv_product(self.graph.op("Concat", *taps, axis=2), name)
+
+    def conv_product(self, neighbours: str, name: str) -> str:
+        weight = self.state[f"{name}.weight"]  # [out, in, 3]
+        matrix = weight.transpose(0, 2, 1).reshape(len(weight), -1)
+        return self.graph.linear(neighbours, name, matrix, self.state[f"{name}.bias"])
+
+    def up_conv(self, x: str, name: str) -> str:
+        """Transposed, kernel size 4, stride 2, padding 1: T frames become 2 T.
+
+        An even frame 2t takes taps 3 and 1 from frames t - 1 and t, an odd one 2t + 1 taps 2 and 0 from t and t + 1.
+        """
+        tap = self.state[f"{name}.weight"].transpose(2, 0, 1)  # [4, in, out]
+        none = np.zeros_like(tap[0])
+        even, odd = np.concatenate([tap[3], tap[1], none]), np.concatenate([none, tap[2], tap[0]])
+        padded = self.pad_frames(x)
+        neighbours = self.graph.op("Concat", self.frames(padded, 0, -2), x, self.frames(padded, 2), axis=2)
+        bias = np.tile(self.state[f"{name}.bias"], 2)
+        pairs = self.graph.linear(neighbours, name, np.concatenate([even, odd], 1).T, bias)
+        value: str = self.graph.op("Reshape", pairs, self.graph.const([0, -1, tap.shape[2]], np.int64))
+        return value
+
+    def pad_frames(self, x: str) -> str:
+        """One frame of zeros on either side."""
+        value: str = self.graph.op("Pad", x, self.graph.const([0, 1, 0, 0, 1, 0], np.int64))
+        return value
+
+    def frames(self, x: str, start: int, stop: int | None = None, step: int = 1) -> str:
+        limits = [self.graph.const([i], np.int64) for i in (start, np.iinfo(np.int64).max if stop is None else stop)]
+        value: str = self.graph.op("Slice", x, *limits, *(self.graph.const([i], np.int64) for i in (1, step)))
+        return value
+
+    def group_norm(self, x: str, name: str, num_groups: int) -> str:
+        """Over the frames and the channels of a group, in two passes, as the values can lie far from 0."""
+        graph = self.graph
+        scale, shift = self.scale_and_shift(name)
+        num_channels = len(self.state[f"{name}.weight"])
+        centred = graph.op("Sub", x, self._group_mean(x, num_channels, num_groups))
+        variance = self._group_mean(graph.mul(centred, centred), num_channels, num_groups)
+        deviation = graph.op("Sqrt", graph.add(variance, graph.const(np.float32(1e-5))))
+        return graph.add(graph.mul(centred, graph.op("Div", scale, deviation)), shift)
+
+    def _group_mean(self, x: str, num_channels: int, num_groups: int) -> str:
+        """[B, T, C] -> [B, 1, C], the mean of each group repeated over its channels."""
+        graph, axis = self.graph, self.graph.const([1], np.int64)
+        mean = graph.op("ReduceMean", x, axis, keepdims=0)
+        size = num_channels // num_groups
+        grouped = graph.op("Reshape", mean, graph.const([0, num_groups, size], np.int64))
+        mean = graph.op("ReduceMean", grouped, graph.const([2], np.int64), keepdims=1)
+        repeated = graph.op("Expand", mean, graph.const([1, 1, size], np.int64))
+        value: str = graph.op("Reshape", repeated, graph.const([0, 1, num_channels], np.int64))
+        return value
+
+    def mish(self, x: str) -> str:
+        """x tanh(softplus(x)) = x u / (2 - u), s = sigmoid(x), u = s (2 - s): ONNX Runtime's Softplus is slow."""
+        graph, two = self.graph, self.graph.const(np.float32(2))
+        s = graph.op("Sigmoid", x)
+        u = graph.mul(s, graph.op("Sub", two, s))
+        return graph.mul(x, graph.op("Div", u, graph.op("Sub", two, u)))

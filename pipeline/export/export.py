@@ -1,0 +1,194 @@
+"""Official checkpoint folder -> bundle, with progress, a parity report, and nothing half done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto
+from torch.nn import Linear, Module
+
+from pipeline import __version__
+from pipeline.errors import BundleError
+from pipeline.export.checkpoint import FILES, Checkpoint, load_checkpoint
+from pipeline.export.flow_graph import build_flow_graphs
+from pipeline.export.graph import save_model
+from pipeline.export.hift_graph import build_hift_graphs
+from pipeline.export.lm_graph import build_lm_graphs, padded_head_dim
+from pipeline.export.onnx_engine import OnnxEngine
+from pipeline.export.parity import Array, Case, compare
+from pipeline.export.receptive_field import f0_receptive_field, receptive_field
+from pipeline.export.report import ParityReport
+from pipeline.export.tokenizer_files import copy_tokenizer_files, tokenizer_of
+from pipeline.export.torch_engine import TorchEngine
+from pipeline.model.config import HiFTConfig, LMConfig
+from pipeline.runtime.bundle import (
+    Bundle,
+    FlowSpec,
+    GraphName,
+    LMSpec,
+    Manifest,
+    Precision,
+    SamplingSpec,
+    VocoderSpec,
+    new_bundle,
+    sha256_of,
+    write_manifest,
+    write_voices,
+)
+from pipeline.types import F32
+
+Progress = Callable[[str], None]
+
+QUANTIZED: frozenset[GraphName] = frozenset({"lm"})  # graphs that differ between precisions
+
+# what each tokenizer's models speak; the bundled voice's phonemes cover two languages
+_LANGUAGES = {"whisper-bpe": ("zh", "en", "ja", "yue", "ko"), "phoneme": ("zh", "en")}
+_PARITY_TEXT_LENGTH, _PARITY_NUM_TOKENS = 12, 45  # more than 40 tokens: the length regulator's three pieces
+
+
+def export(
+    checkpoint_dir: Path,
+    bundle_dir: Path,
+    *,
+    precisions: Sequence[Precision] = ("fp32",),
+    name: str | None = None,
+    ranks: Path | None = None,
+    progress: Progress = print,
+) -> ParityReport:
+    """Makes the bundle and compares it with torch, graph by graph.
+
+    Args:
+        precisions: the first is the bundle's default.
+        name: the model's id; None: the checkpoint folder's name.
+        ranks: the tokenizer's ranks file, when it is not found by itself.
+
+    Raises:
+        BundleError: a file is missing, damaged or not of a supported model, or the graphs differ from torch by more
+            than the tolerance. Nothing is left at `bundle_dir` then.
+    """
+    progress(f"reading {checkpoint_dir}")
+    checkpoint = load_checkpoint(checkpoint_dir)
+    with new_bundle(bundle_dir) as folder:
+        copy_tokenizer_files(checkpoint.path, folder, ranks)
+        manifest = write_graphs(checkpoint, folder, precisions, name or checkpoint_dir.resolve().name, progress)
+        progress("comparing the graphs with torch")
+        report = _self_parity(checkpoint, Bundle(folder, manifest), precisions)
+        if not report.passed:
+            raise BundleError(f"the exported graphs differ from torch; nothing was written.\n{report.table()}")
+    size = sum(info.size for info in manifest.files.values())
+    progress(f"wrote {bundle_dir}: {len(manifest.files)} files, {size / 1e6:.1f} MB")
+    return report
+
+
+def write_graphs(
+    checkpoint: Checkpoint, folder: Path, precisions: Sequence[Precision], name: str, progress: Progress
+) -> Manifest:
+    """Everything of a bundle but its tokenizer's files; the manifest covers what lies in the folder."""
+    write_voices(folder, checkpoint.voices)
+    graphs: dict[Precision, dict[GraphName, str]] = {}
+    for precision in dict.fromkeys(precisions):
+        graphs[precision] = {}
+        for graph_name, model in _models(checkpoint, precision):
+            file = f"{graph_name}.{precision}.onnx" if graph_name in QUANTIZED else f"{graph_name}.onnx"
+            graphs[precision][graph_name] = file
+            if not (folder / file).exists():
+                progress(f"writing {file}")
+                save_model(model, folder / file)
+    return write_manifest(folder, _manifest(checkpoint, name, graphs))
+
+
+def _models(checkpoint: Checkpoint, precision: Precision) -> Iterator[tuple[GraphName, ModelProto]]:
+    config = checkpoint.config
+    yield from build_lm_graphs(_state(checkpoint.llm), config.lm, precision).items()
+    yield from build_flow_graphs(_state(checkpoint.flow), config.flow).items()
+    yield from build_hift_graphs(_state(checkpoint.hift), config.hift).items()
+
+
+def _state(module: Module) -> dict[str, F32]:
+    return {name: tensor.numpy() for name, tensor in module.state_dict().items()}
+
+
+def _manifest(checkpoint: Checkpoint, name: str, graphs: dict[Precision, dict[GraphName, str]]) -> Manifest:
+    config = checkpoint.config
+    tokenizer = tokenizer_of(checkpoint.path)
+    return Manifest(
+        name=name,
+        sample_rate=config.sample_rate,
+        token_rate=config.token_rate,
+        languages=_LANGUAGES[tokenizer],
+        tokenizer=tokenizer,
+        lm=_lm_spec(config.lm),
+        flow=FlowSpec(mel_bins=config.flow.mel_bins, schedule=config.flow.schedule, guidance=config.flow.guidance),
+        vocoder=_vocoder_spec(config.hift, checkpoint.hift.m_source.l_linear),
+        voices=tuple(voice.name for voice in checkpoint.voices),
+        graphs=graphs,
+        source={
+            "exporter": f"cosyvoice-serve {__version__}",
+            **{file: sha256_of(checkpoint.path / file) for file in FILES},
+        },
+    )
+
+
+def _lm_spec(config: LMConfig) -> LMSpec:
+    sampling = config.sampling
+    return LMSpec(
+        num_layers=config.decoder.num_layers,
+        num_heads=config.decoder.num_heads,
+        head_dim=padded_head_dim(config.decoder.head_dim),
+        hidden_size=config.decoder.hidden_size,
+        num_text_tokens=config.num_text_tokens,
+        num_speech_tokens=config.num_speech_tokens,
+        speaker_size=config.speaker_size,
+        sampling=SamplingSpec(top_p=sampling.top_p, top_k=sampling.top_k, window=sampling.window, tau_r=sampling.tau_r),
+    )
+
+
+def _vocoder_spec(config: HiFTConfig, merge: Linear) -> VocoderSpec:
+    return VocoderSpec(
+        hop_length=config.samples_per_frame,
+        num_harmonics=config.num_harmonics,
+        sine_amplitude=config.sine_amplitude,
+        noise_std=config.noise_std,
+        voiced_threshold_hz=config.voiced_threshold_hz,
+        harmonic_weights=tuple(merge.weight.detach().flatten().tolist()),
+        harmonic_bias=merge.bias.detach().item(),
+        context_frames=receptive_field(config),
+        f0_context_frames=f0_receptive_field(),
+    )
+
+
+def _self_parity(checkpoint: Checkpoint, bundle: Bundle, precisions: Sequence[Precision]) -> ParityReport:
+    """The arrays of a golden file, computed by torch from arbitrary inputs, against the graphs."""
+    case = _example(checkpoint)
+    engines = [OnnxEngine(bundle, precision) for precision in dict.fromkeys(precisions)]
+    title = f"{checkpoint.path}: the bundle's graphs against torch"
+    return compare(list(engines), [case], title, is_relative=True)
+
+
+def _example(checkpoint: Checkpoint) -> Case:
+    """Seeded inputs, and what torch makes of them."""
+    config, torch_engine = checkpoint.config, TorchEngine(checkpoint)
+    random = np.random.default_rng(0)
+    text = random.integers(0, config.lm.num_text_tokens, (1, _PARITY_TEXT_LENGTH))
+    tokens = random.integers(0, config.lm.num_speech_tokens, (1, _PARITY_NUM_TOKENS))
+    speaker = checkpoint.voices[0].embedding[None]
+    num_frames = config.flow.num_mel_frames(_PARITY_NUM_TOKENS)
+    z = random.standard_normal((1, config.flow.mel_bins, num_frames), dtype=np.float32)
+    inputs: dict[str, Array] = {"text": text, "speech_tokens": tokens, "spk_embedding": speaker, "flow.z": z}
+    mel = torch_engine.mel(z, tokens, speaker, None)
+    source = random.standard_normal((1, 1, num_frames * config.hift.samples_per_frame), dtype=np.float32) * 0.1
+    outputs: dict[str, Array] = {
+        "lm.text_encoder_out": torch_engine.text_encoder_out(text),
+        "lm.prefill_input": torch_engine.prefill_input(text, speaker),
+        "lm.log_probs": torch_engine.log_probs(text, speaker, tokens),
+        "flow.mu": torch_engine.mu(tokens, None),
+        "flow.estimator_t0.3": torch_engine.estimator(z, tokens, speaker, None),
+        "flow.mel_10steps": mel,
+        "hift.mel": mel,
+        "hift.f0": torch_engine.f0(mel),
+        "hift.source": source,
+        "hift.wave": torch_engine.wave(mel, source),
+    }
+    return Case("", {**inputs, **outputs}, has_end=False)

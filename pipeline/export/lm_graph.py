@@ -1,0 +1,176 @@
+"""The graphs of the speech-token LM: what it reads first, its decoder over a shared KV cache, and its tables."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from onnx import ModelProto, TensorProto
+
+from pipeline.export.channel_last import State
+from pipeline.export.encoder_graph import AttentionWeights, EncoderGraph, InputLayer
+from pipeline.export.graph import MS, GraphBuilder
+from pipeline.export.lm_prefix_graph import build_lm_prefix
+from pipeline.export.quantize import LINEARS
+from pipeline.model.config import LMConfig
+from pipeline.runtime.bundle import GraphName, Precision
+
+HEAD_DIM_MULTIPLE = 8  # of ONNX Runtime's GroupQueryAttention
+
+
+def padded_head_dim(head_dim: int) -> int:
+    """The head size of the KV cache."""
+    return math.ceil(head_dim / HEAD_DIM_MULTIPLE) * HEAD_DIM_MULTIPLE
+
+
+def build_lm_graphs(state: State, config: LMConfig, precision: Precision) -> dict[GraphName, ModelProto]:
+    """Graphs `lm_prefix`, `lm_tables` (both fp32) and `lm` (in `precision`).
+
+    Args:
+        state: the parameters of llm.pt by their official names, as f32 arrays.
+    """
+    return {
+        "lm_prefix": build_lm_prefix(state, config),
+        "lm_tables": build_lm_tables(state, config),
+        "lm": build_lm(state, config, precision),
+    }
+
+
+def build_lm_tables(state: State, config: LMConfig) -> ModelProto:
+    """position_encoding f32 [P, hidden size] -> relative.N f32 [heads, head_dim, P] of each layer N, speech_hidden
+    f32 [num_speech_tokens, hidden size].
+
+    With the sinusoids of 0 .. P - 1 as input, relative.N holds the layer's key for each distance, over sqrt(head_dim);
+    speech_hidden holds the speech tokens behind the input layer. Both are constants: computed once, when the LM loads.
+    """
+    graph = GraphBuilder("lm_tables")
+    hidden_size = config.decoder.hidden_size
+    sinusoids = graph.input("position_encoding", TensorProto.FLOAT, ["P", hidden_size])
+    decoder = Decoder(graph, state, config, "fp32")
+    for index in range(config.decoder.num_layers):
+        shape: list[int | str] = [config.decoder.num_heads, decoder.head_dim, "P"]
+        graph.output(f"relative.{index}", decoder.distance_keys(sinusoids, index), TensorProto.FLOAT, shape)
+    tokens = graph.weight("speech_embedding.weight", state["speech_embedding.weight"])
+    speech = InputLayer(graph, state, "llm", config.decoder).embed(tokens)
+    graph.output("speech_hidden", speech, TensorProto.FLOAT, [config.num_speech_tokens, hidden_size])
+    return graph.model()
+
+
+def build_lm(state: State, config: LMConfig, precision: Precision) -> ModelProto:
+    """hidden f32 [B, T, hidden size], past_length and length i64 [B], relative.N, past_key.N and past_value.N f32 [B,
+    heads, M, head_dim] -> logits f32 [B, num_speech_tokens + 1] behind each sequence's last position, present_*.N.
+
+    Sequence b has `past_length` positions in the cache and brings `length` <= T new ones. Either nobody has a past
+    (prefill) or T = 1 (decode). present_* are past_* with the new positions and may share their memory. relative.N
+    must reach max(past_length) + T distances.
+    """
+    graph = GraphBuilder("lm")
+    decoder = Decoder(graph, state, config, precision)
+    logits = decoder.decode(graph.input("hidden", TensorProto.FLOAT, ["B", "T", config.decoder.hidden_size]))
+    graph.output("logits", logits, TensorProto.FLOAT, ["B", config.num_speech_tokens + 1])
+    return graph.model()
+
+
+class Decoder(EncoderGraph):
+    """The causal transformer. Positions are rows [B T, hidden size] except inside the attention."""
+
+    def __init__(self, graph: GraphBuilder, state: State, config: LMConfig, precision: Precision) -> None:
+        super().__init__(graph, state, "llm", config.decoder, LINEARS[precision])
+        self.head_dim = padded_head_dim(config.decoder.head_dim)
+        self._scale = 1 / math.sqrt(config.decoder.head_dim)
+
+    def decode(self, hidden: str) -> str:
+        graph = self.graph
+        self._prepare(hidden)
+        rows = graph.op("Reshape", hidden, graph.const([-1, self.config.hidden_size], np.int64))
+        x = self.layers(rows)
+        x = self.last_norm(graph.op("Gather", x, self._last_rows, axis=0))
+        return self.linear(x, "llm_decoder")
+
+    def _prepare(self, hidden: str) -> None:
+        """Values that all layers share: sequence lengths, and the distance of each query to each key."""
+        graph, one = self.graph, self.graph.const(np.int64(1))
+        past, length = (graph.input(name, TensorProto.INT64, ["B"]) for name in ("past_length", "length"))
+        self._batch_shape = graph.op("Shape", hidden, end=2)
+        num_rows, width = (graph.op("Squeeze", graph.op("Shape", hidden, start=i, end=i + 1)) for i in (0, 1))
+        total = graph.add(graph.op("ReduceMax", past, keepdims=0), width)
+        self._total = graph.op("Cast", total, to=TensorProto.INT32)
+        last = graph.op("Sub", length, one)
+        self._last_key = graph.op("Cast", graph.add(past, last), to=TensorProto.INT32)
+        self._last_rows = graph.add(graph.mul(graph.range(num_rows), width), last)
+        positions = graph.add(graph.unsqueeze(past, 1), graph.unsqueeze(graph.range(width), 0))
+        distance = graph.op("Sub", graph.unsqueeze(positions, 1, 3), graph.range(total))
+        distance = graph.op("Max", distance, graph.const(np.int64(0)))
+        heads = graph.const([1, self.config.num_heads, 1, 1], np.int64)
+        self._distance = graph.op("Expand", distance, heads)  # i64 [B, heads, T, keys]
+
+    def attention(self, x: str, index: int) -> str:
+        graph, weights = self.graph, self.attention_weights(index)
+        q, k, v = (self._by_sequence(part) for part in self._project(x, weights))
+        y = graph.fresh("GroupQueryAttention")
+        past = [self._cache_input(f"past_{kind}.{index}") for kind in ("key", "value")]
+        present = [f"present_{kind}.{index}" for kind in ("key", "value")]
+        bias = self._distance_scores(q, weights, index)
+        graph.node(
+            "GroupQueryAttention",
+            [q, k, v, *past, self._last_key, self._total, "", "", "", bias],
+            [y, *present],
+            domain=MS,
+            num_heads=self.config.num_heads,
+            kv_num_heads=self.config.num_heads,
+            scale=self._scale,
+        )
+        for name in present:
+            graph.output(name, name, TensorProto.FLOAT, self._cache_shape)
+        y = graph.op("Reshape", y, graph.const([-1, self.config.num_heads * self.head_dim], np.int64))
+        return self.product(y, f"{weights.name}.linear_out", weights.out_weight(self.head_dim), weights.out_bias)
+
+    @property
+    def _cache_shape(self) -> list[int | str]:
+        return ["B", self.config.num_heads, "M", self.head_dim]
+
+    def _cache_input(self, name: str) -> str:
+        return self.graph.input(name, TensorProto.FLOAT, self._cache_shape)
+
+    def _project(self, x: str, weights: AttentionWeights) -> list[str]:
+        """q + u, k and v, each [B T, heads * head_dim], from one matrix product."""
+        size = self.head_dim
+        weight = np.concatenate([weights.weight(part, size) for part in "qkv"])
+        q_bias = weights.bias("q", size) + weights.position_bias("u", size)
+        bias = np.concatenate([q_bias, weights.bias("k", size), weights.bias("v", size)])
+        qkv = self.product(x, f"{weights.name}.qkv", weight, bias)
+        sizes = self.graph.const([self.config.num_heads * size] * 3, np.int64)
+        parts: list[str] = self.graph.op("Split", qkv, sizes, num_outputs=3, axis=1)
+        return parts
+
+    def _by_sequence(self, rows: str) -> str:
+        """[B T, n] -> [B, T, n]."""
+        shape = self.graph.op("Concat", self._batch_shape, self.graph.const([-1], np.int64), axis=0)
+        value: str = self.graph.op("Reshape", rows, shape)
+        return value
+
+    def _distance_scores(self, q: str, weights: AttentionWeights, index: int) -> str:
+        """(q + v) r of each query's distance to each key, over sqrt(head_dim): f32 [B, heads, T, keys].
+
+        The query is multiplied with the key of every distance in the table, then each score is picked by its distance.
+        """
+        graph, size, num_heads = self.graph, self.head_dim, self.config.num_heads
+        relative = graph.input(f"relative.{index}", TensorProto.FLOAT, [num_heads, size, "P"])
+        difference = weights.position_bias("v", size) - weights.position_bias("u", size)
+        q = graph.add(q, graph.weight(f"{weights.name}.v_minus_u", difference))
+        q = graph.op("Reshape", q, graph.const([0, 0, num_heads, size], np.int64))
+        q = graph.op("Transpose", q, perm=[0, 2, 1, 3])
+        if num_heads == 1:
+            # MatMul would take a batch for more rows of one product, and one row alone is rounded differently
+            q = graph.op("Concat", q, q, axis=2)
+        scores = graph.op("MatMul", q, relative)
+        value: str = graph.op("GatherElements", scores, self._distance, axis=3)
+        return value
+
+    def distance_keys(self, sinusoids: str, index: int) -> str:
+        """W_pos pe(d) / sqrt(head_dim), [heads, head_dim, P]; scaled here so that no step has to."""
+        graph, weights = self.graph, self.attention_weights(index)
+        keys = graph.linear(sinusoids, f"{weights.name}.linear_pos", weights.weight("pos", self.head_dim))
+        keys = graph.op("Reshape", keys, graph.const([0, self.config.num_heads, self.head_dim], np.int64))
+        keys = graph.op("Transpose", keys, perm=[1, 2, 0])
+        return graph.mul(keys, graph.const(np.float32(self._scale)))

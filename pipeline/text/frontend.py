@@ -1,0 +1,202 @@
+"""The text frontend: a request becomes utterances that the acoustic model can speak, or an error that says why not."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipeline.config import TextConfig
+from pipeline.errors import InvalidRequest, TextTooLong
+from pipeline.runtime.bundle import Bundle
+from pipeline.text.lexicon import Lexicon, open_lexicon
+from pipeline.text.markup import Segment, parse_markup
+from pipeline.text.normalize import normalize
+from pipeline.text.preview import Preview, PreviewPiece, preview_piece, preview_spans
+from pipeline.text.reader import pronounce
+from pipeline.text.script import Script
+from pipeline.text.split import split
+from pipeline.text.tokenizer import Tokenizer
+from pipeline.text.writer import Normalize, Pronounce, ScriptWriter
+from pipeline.types import SpeechRequest, Utterance
+
+MIN_SPEED, MAX_SPEED = 0.25, 4.0
+_WARM_UP = "今天是2024年5月1日，重庆的GPU很快。It costs $3.50, see you at 10:30!"
+
+
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    """Consecutive segments that one voice speaks at one rate without a pause."""
+
+    segments: tuple[Segment, ...]
+    pause_s: float
+
+    @property
+    def voice(self) -> str | None:
+        return self.segments[0].voice if self.segments else None
+
+    @property
+    def rate(self) -> float:
+        return self.segments[0].rate if self.segments else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What becomes one utterance."""
+
+    script: Script
+    text_ids: tuple[int, ...]
+
+
+class Frontend:
+    """Markup, language, normalization, splitting, pronunciation and tokens of one bundle's text.
+
+    Args:
+        lexicon: None opens the one that `config` names.
+        normalize: (text, language) -> text as it is read.
+        pronounce: gives the Chinese characters of a script their readings.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        tokenizer: Tokenizer,
+        config: TextConfig,
+        lexicon: Lexicon | None = None,
+        *,
+        normalize: Normalize = normalize,
+        pronounce: Pronounce = pronounce,
+    ) -> None:
+        self.lexicon = lexicon or open_lexicon(
+            config.lexicon, cache_size=config.lexicon_cache_size, poll_s=config.lexicon_poll_s
+        )
+        self._bundle = bundle
+        self._tokenizer = tokenizer
+        self._config = config
+        self._writer = ScriptWriter(normalize, pronounce, self.lexicon, takes_readings=tokenizer.takes_readings)
+
+    def warm_up(self) -> None:
+        """Loads dictionaries and fills caches, so that the first request does not wait for them."""
+        self.preview(_WARM_UP)
+
+    def prepare(self, request: SpeechRequest) -> list[Utterance]:
+        """Utterances in reading order, at least one. A pause before the first word is left out.
+
+        Raises InvalidRequest, TextTooLong, VoiceNotFound.
+        """
+        self._check_length(request.text)
+        seed = secrets.randbits(63) if request.seed is None else request.seed
+        utterances: list[Utterance] = []
+        default_voice = self._bundle.voice(request.voice)
+        for passage in _passages(parse_markup(request.text)):
+            voice = default_voice if passage.voice is None else self._bundle.voice(passage.voice)
+            speed = _checked_speed(request.speed * passage.rate)
+            for piece in self._pieces(passage, request.language, request.normalize, is_first=not utterances):
+                piece_seed = derive_seed(seed, len(utterances))
+                utterances.append(Utterance(piece.script.text, piece.text_ids, voice, piece_seed, speed))
+            if utterances:
+                last = utterances[-1]
+                utterances[-1] = replace(last, pause_s=last.pause_s + passage.pause_s)
+        if not utterances:
+            raise self._nothing_to_say(request.text)
+        return utterances
+
+    def preview(self, text: str, language: str | None = None, *, normalize: bool = True) -> Preview:
+        """What the model would be given, and where each reading came from; nothing is synthesized."""
+        self._check_length(text)
+        passages = _passages(parse_markup(text))
+        spoken = "".join(segment.text for passage in passages for segment in passage.segments)
+        scripts = [self._writer.write(passage.segments, language, normalize=normalize) for passage in passages]
+        pieces: list[PreviewPiece] = []
+        for script in scripts:
+            for piece in self._split(script, is_first=not pieces):
+                symbols = self._tokenizer.symbols(piece.script.text, piece.script.readings)
+                pieces.append(preview_piece(piece.script, symbols, piece.text_ids))
+        normalized = "".join(script.text for script in scripts)
+        return Preview(text, preview_spans(spoken, language), normalized, tuple(pieces))
+
+    def _check_length(self, text: str) -> None:
+        limit = self._config.max_text_length
+        if len(text) > limit:
+            raise TextTooLong(f"the text has {len(text)} characters, at most {limit} are allowed: send it in parts.")
+
+    def _pieces(self, passage: _Passage, language: str | None, normalize: bool, *, is_first: bool) -> Iterator[_Piece]:
+        return self._split(self._writer.write(passage.segments, language, normalize=normalize), is_first=is_first)
+
+    def _split(self, script: Script, *, is_first: bool) -> Iterator[_Piece]:
+        first_length = self._config.first_piece_length if is_first else None
+        for part in script.pieces(split(script.text, self._config.max_piece_length, first_length)):
+            yield from self._fitting(part)
+
+    def _fitting(self, script: Script) -> Iterator[_Piece]:
+        """The script as one piece, or as several where its ids would exceed the model's budget."""
+        ids = self._tokenizer.encode(script.text, script.readings)
+        if len(ids) <= self._config.max_piece_tokens or len(script.text) == 1:
+            if ids:
+                yield _Piece(script, tuple(ids))
+            return
+        for part in _halves(script):
+            yield from self._fitting(part)
+
+    def _nothing_to_say(self, text: str) -> InvalidRequest:
+        shown = text if len(text) <= 40 else f"{text[:40]}..."
+        languages = ", ".join(self._bundle.manifest.languages)
+        return InvalidRequest(
+            f"nothing in the text {shown!r} can be spoken: send words that model {self._bundle.manifest.name!r} speaks "
+            f"({languages})."
+        )
+
+
+class LocalFrontend:
+    """A Frontend behind the stage's Protocol, in this process: it takes about as long as handing it to a thread."""
+
+    def __init__(self, frontend: Frontend) -> None:
+        self._frontend = frontend
+
+    async def prepare(self, request: SpeechRequest) -> Sequence[Utterance]:
+        return self._frontend.prepare(request)
+
+
+def derive_seed(seed: int, index: int) -> int:
+    """The seed of a request's piece: independent streams from one number (numpy's SeedSequence)."""
+    sequence = np.random.SeedSequence(seed % 2**64, spawn_key=(index,))
+    return int(sequence.generate_state(1, np.uint32)[0])
+
+
+def _passages(segments: Sequence[Segment]) -> list[_Passage]:
+    passages: list[_Passage] = []
+    open_segments: list[Segment] = []
+
+    def close(pause_s: float) -> None:
+        if open_segments or pause_s > 0:
+            passages.append(_Passage(tuple(open_segments), pause_s))
+            open_segments.clear()
+
+    for segment in segments:
+        if open_segments and (segment.voice, segment.rate) != (open_segments[-1].voice, open_segments[-1].rate):
+            close(0.0)
+        if segment.text:
+            open_segments.append(segment)
+        if segment.pause_s > 0:
+            close(segment.pause_s)
+    close(0.0)
+    return passages
+
+
+def _halves(script: Script) -> list[Script]:
+    """Two or more parts, at the best boundary near the middle; a word without one is cut."""
+    num_chars = len(script.text)
+    for length in (num_chars // 2, num_chars // 6):  # split counts a Latin letter as a third
+        if length and len(parts := list(script.pieces(split(script.text, length)))) > 1:
+            return parts
+    return [script[: num_chars // 2], script[num_chars // 2 :]]
+
+
+def _checked_speed(speed: float) -> float:
+    if not MIN_SPEED <= speed <= MAX_SPEED:
+        raise InvalidRequest(
+            f"speed {speed:g} is out of range: {MIN_SPEED:g} to {MAX_SPEED:g}, markup's rate included."
+        )
+    return speed

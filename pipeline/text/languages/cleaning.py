@@ -1,0 +1,20 @@
+"""Drops marks that nobody says, after the rules of a language had their turn."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+_SUSPECT = re.compile(r"[^\w\s，。！？；：、…—“”‘’「」『』《》〈〉（）【】·・.,!?;:'\"()-]|_")
+_UNSAID = "_*#@\\|^~`/"
+
+
+def clean(text: str) -> str:
+    """Letters, digits, punctuation and blanks of `text`; what else there is becomes a blank."""
+    return _SUSPECT.sub(lambda match: _kept(match.group()), text)
+
+
+@lru_cache(maxsize=4096)
+def _kept(char: str) -> str:
+    return char if unicodedata.category(char)[0] in "LMNP" and char not in _UNSAID else " "

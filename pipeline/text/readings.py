@@ -1,0 +1,122 @@
+"""Readings that a person writes down: Mandarin syllables (chong2 qing4, chóng qìng) and English ARPAbet phones.
+
+A reading belongs to one character of a text: lower-case syllables, or upper-case phones on the first letter of a word.
+The empty reading is silent (its sound is part of the character before); None leaves the choice to the tokenizer.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+from importlib.resources import files
+
+from pipeline.text.mandarin import mandarin_symbols
+
+Reading = str | None
+
+_TONE_MARKS = {"\u0304": "1", "\u0301": "2", "\u030c": "3", "\u0300": "4"}
+_DIAERESIS = "\u0308"
+
+# CMUdict's 39 phones (ARPAbet) and the voice's phone for each, vowels as stressed.
+_CONSONANTS = {
+    "B": "b", "CH": "tS", "D": "d", "DH": "D", "F": "f", "G": "g", "HH": "h", "JH": "dZ", "K": "k", "L": "l", "M": "m",
+    "N": "n", "NG": "N", "P": "p", "R": "r", "S": "s", "SH": "S", "T": "t", "TH": "T", "V": "v", "W": "w", "Y": "j",
+    "Z": "z", "ZH": "Z",
+}  # fmt: skip
+_VOWELS = {
+    "AA": "A:", "AE": "a", "AH": "V", "AO": "O:", "AW": "aU", "AY": "aI", "EH": "E", "ER": "3:", "EY": "eI", "IH": "I",
+    "IY": "i:", "OW": "oU", "OY": "OI", "UH": "U", "UW": "u:",
+}  # fmt: skip
+_UNSTRESSED = {"AH": "@", "ER": "3", "IY": "i"}
+
+
+def parse_pinyin(value: str) -> tuple[str, ...]:
+    """Syllables with tone numbers (5 is neutral, ü is v), from numbers or tone marks.
+
+    Raises ValueError with the reason for what is no Mandarin syllable.
+    """
+    syllables = tuple(_syllable(written) for written in value.split())
+    if not syllables:
+        raise ValueError("no syllable is given")
+    return syllables
+
+
+def _syllable(written: str) -> str:
+    plain, tone = _without_tone(written)
+    if tone not in ("1", "2", "3", "4", "5"):
+        raise ValueError(f"syllable {written!r} has no tone: add a number from 1 to 5, as in hao3")
+    base = plain.removesuffix("r") if plain != "er" and plain not in known_syllables() else plain
+    if base not in known_syllables():
+        raise ValueError(f"{written!r} is no Mandarin syllable")
+    return plain + tone
+
+
+def _without_tone(written: str) -> tuple[str, str]:
+    decomposed = unicodedata.normalize("NFD", written.lower().replace("u:", "v"))
+    tone = "".join(_TONE_MARKS[char] for char in decomposed if char in _TONE_MARKS)
+    plain = "".join(char for char in decomposed if char not in _TONE_MARKS).replace("u" + _DIAERESIS, "v")
+    if plain[-1:].isdecimal():
+        return plain[:-1], tone + plain[-1]
+    return plain, tone
+
+
+@lru_cache(maxsize=1)
+def known_syllables() -> frozenset[str]:
+    """The Mandarin syllables without tone, as standard dictionaries list them."""
+    return frozenset((files("pipeline.text") / "data" / "pinyin_syllables.txt").read_text("utf-8").split())
+
+
+def parse_phones(value: str) -> tuple[str, ...]:
+    """ARPAbet phones; vowels carry stress 0, 1 or 2 (OW1). Raises ValueError with the reason."""
+    phones = tuple(value.upper().split())
+    if not phones:
+        raise ValueError("no phone is given")
+    for phone in phones:
+        _check_phone(phone)
+    return phones
+
+
+def _check_phone(phone: str) -> None:
+    if phone in _CONSONANTS or (phone[:-1] in _VOWELS and phone[-1] in "012"):
+        return
+    if phone in _VOWELS:
+        raise ValueError(f"vowel {phone} has no stress: write {phone}0, {phone}1 or {phone}2")
+    raise ValueError(f"{phone!r} is no ARPAbet phone as in CMUdict")
+
+
+def reading_symbols(reading: str) -> list[str]:
+    """Text symbols of a valid reading, for the phoneme tokenizer."""
+    return [
+        symbol
+        for sound in reading.split()
+        for symbol in ([_phone_symbol(sound)] if sound[0].isupper() else _syllable_symbols(sound))
+    ]
+
+
+def _phone_symbol(phone: str) -> str:
+    if phone in _CONSONANTS:
+        return f"en:{_CONSONANTS[phone]}"
+    vowel, stress = phone[:-1], phone[-1]
+    sound = _UNSTRESSED.get(vowel, _VOWELS[vowel]) if stress == "0" else _VOWELS[vowel]
+    return f"en:{sound}{stress}"
+
+
+def _syllable_symbols(syllable: str) -> list[str]:
+    """An erhua syllable (nar3) is its base and a light er: the voice heard no merged ones."""
+    base = syllable[:-1]
+    if base.endswith("r") and base != "er":
+        return [*mandarin_symbols(base[:-1] + syllable[-1]), "zh:er5"]
+    return mandarin_symbols(syllable)
+
+
+def letter_name(letter: str) -> str:
+    """ARPAbet phones of an English letter's name."""
+    return _LETTER_NAMES[letter.upper()]
+
+
+_LETTER_NAMES = {
+    "A": "EY1", "B": "B IY1", "C": "S IY1", "D": "D IY1", "E": "IY1", "F": "EH1 F", "G": "JH IY1", "H": "EY1 CH",
+    "I": "AY1", "J": "JH EY1", "K": "K EY1", "L": "EH1 L", "M": "EH1 M", "N": "EH1 N", "O": "OW1", "P": "P IY1",
+    "Q": "K Y UW1", "R": "AA1 R", "S": "EH1 S", "T": "T IY1", "U": "Y UW1", "V": "V IY1", "W": "D AH1 B AH0 L Y UW2",
+    "X": "EH1 K S", "Y": "W AY1", "Z": "Z IY1",
+}  # fmt: skip

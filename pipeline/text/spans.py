@@ -1,0 +1,327 @@
+"""Says which language each part of a mixed text is in: zh, en, ja, ko or yue, from scripts, marker words and clauses.
+
+Latin letters, kana and hangul say it themselves. Han characters are shared by four of the five languages; a run of
+them is decided by, in this order: characters that only one language writes, marker words, the nearest kana or hangul
+of the same clause, the neighbouring clauses, and at last the caller's default.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+HAN_CLASS = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+KANA_CLASS = "\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f"
+HANGUL_CLASS = "\u1100-\u11ff\u3131-\u318e\ua960-\ua97f\uac00-\ud7fb"
+
+_TOKENS = re.compile(
+    rf"(?P<han>[{HAN_CLASS}]+)|(?P<ja>[{KANA_CLASS}]+)|(?P<ko>[{HANGUL_CLASS}]+)"
+    rf"|(?P<digits>[0-9０-９]+)"
+    rf"|(?P<en>[^\W\d_{HAN_CLASS}{KANA_CLASS}{HANGUL_CLASS}]+)"
+    rf"|(?P<other>(?:[^\w]|_)+|\w)"
+)
+_CLAUSE_END = re.compile(r"[。！？!?；;，,、：:…\n]|\.(?=\s|$)")
+_SENTENCE_END = re.compile(r"[。！？!?\n…]|\.(?=\s|$)")
+_MAX_REACH = 80  # characters: no kana farther away than this decides a Han run
+_OPENING = "“‘「『《〈（(【[〔{＜<#@$¥￥€£"
+
+# Written Cantonese only. 係, 仲, 睇 and 同 are left to the bigrams: other languages write them too.
+_CANTONESE = re.compile(
+    "[嘅咗哋喺佢冇嘢啲嚟嗰咁噉咩嘥喎㗎攞揾搵瞓掟嬲冚乸屙氹焗嘞噃唓嗱餸]|唔(?!该)|唔該|唔该|[畀俾][我你佢人]|點解|点解|邊(?:度|個|位)|边(?:度|个)"
+    "|睇(?:書|戲|电影|電影|下|到|住|緊)|仲[有要係未]|係(?:咪|唔|噉)|乜(?:嘢|都|水|事)|食(?:飯|嘢|咗|晏)|而家|鍾意|钟意|聽日|听日|尋日|琴日|點樣|返(?:屋企|工|學)|屋企|邊啲|幾多|靚[仔女]|飲茶"
+)
+_CHINESE_FUNCTION = re.compile("[我你您他她它很也了是在的和就都不没沒去来來吃喝看想要说說有们們这這那哪把被给給让讓跟吗嗎呢吧]")
+_CHINESE_ALONE = re.compile("[你您她很也吗嗎呢吧们們这這哪沒]|[我他](?![々國国人])|[吃喝](?!驚|茶|煙|水)")
+# Words of Japanese and Korean that are spelled with characters Chinese uses as function words.
+_SHARED_WORDS = re.compile(
+    "不(?:在|要|和|是|来|有)|[存現现所滞駐实実健混散自]在|在(?:庫|住|籍|宅|日|学|米|外)|[目知性美公私法質量静動心体理]的|[完終修校満魅]了|了(?:解|承)"
+    "|是(?:非|正|認)|[昭平令調温融緩飽]和|和(?:食|服|風|室|解|平|歌)|成就|就(?:職|任|業|寝|航)|[首京古遷]都|都(?:市|道|合|内|心|民|庁|立|度|会)|[過除消退]去|去(?:年|勢)"
+    "|[未将本従以外往由到元]来|来(?:年|月|週|日|店|場|客|週)|看(?:板|護|病|破)|[感予思理発回空愛]想|想(?:像|定|起)|[重必需主不概強]要|要(?:求|素|点|望|因|件)"
+    "|[所国共保固特私公専]有|有(?:名|無|料|効|利|力|限|益|能)|[説說][明得教]|[解小伝演力]説|他(?:人|国|社|者|方)|我(?:慢|々|流|が|国)|被害|被告|那覇"
+)
+_PARTICLE_BEFORE_KANA = re.compile("(?:[是也很]|(?<![現存所不健滞駐実自介混散])在|(?<![目知性美公私法質量静動心体理])的|(?<![完終修校満魅])了)$")
+_PARTICLE_AFTER_KANA = re.compile("^(?:是(?!非)|也|的|很|在(?!庫|住|籍|宅|日|学)|和(?!食|服|風|室))")
+_AFTER_JAPANESE_TEKI = "なにだでとはがのもかよをへ"
+
+
+@dataclass(slots=True)
+class _Token:
+    kind: str  # han, digits, other, or a language
+    text: str
+    clause: int
+    sentence: int
+    language: str | None
+
+
+def spans(text: str, default: str | None = None) -> list[tuple[str, str]]:
+    """Consecutive (part, language) pairs whose parts join to `text`; `default` decides Han characters that do not say.
+
+    Numbers, spaces and punctuation go with a neighbour: closing marks with what precedes, opening marks with what
+    follows. Text without any letter is one span of the default.
+    """
+    tokens = list(_tokens(text))
+    _decide_han(tokens, default or "zh")
+    _attach_digits(tokens)
+    _attach_others(tokens)
+    return _merged(tokens, default or "zh")
+
+
+def passages(text: str, default: str | None = None, max_inserted_words: int = 3) -> list[tuple[str, str]]:
+    """Like `spans`, but Latin words inside a clause of another language go with it, as numbers there are read in it.
+
+    More than `max_inserted_words` words in a row are a passage of their own. Parts join to `text`.
+    """
+    tokens = list(_tokens(text))
+    _decide_han(tokens, default or "zh")
+    _attach_digits(tokens)
+    _attach_others(tokens)
+    _adopt_insertions(tokens, max_inserted_words)
+    return _merged(tokens, default or "zh")
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    clause = sentence = 0
+    for match in _TOKENS.finditer(text):
+        kind = match.lastgroup or "other"
+        part = match.group()
+        language = kind if kind in ("ja", "ko", "en") else None
+        yield _Token(kind, part, clause, sentence, language)
+        if kind == "other":
+            if _ends(_CLAUSE_END, text, match):
+                clause += 1
+            if _ends(_SENTENCE_END, text, match):
+                sentence += 1
+
+
+def _ends(pattern: re.Pattern[str], text: str, match: re.Match[str]) -> bool:
+    hit = pattern.search(text, match.start(), match.end() + 1)
+    if hit is None or hit.start() >= match.end():
+        return False
+    between_digits = match.end() - match.start() == 1 and hit.group() in ",:" and text[match.end() : match.end() + 1].isdigit()
+    return not between_digits
+
+
+def _decide_han(tokens: list[_Token], default: str) -> None:
+    clauses = _by_clause(tokens)
+    for clause in clauses:
+        _decide_clause(clause)
+    _inherit(clauses, default)
+
+
+def _by_clause(tokens: list[_Token]) -> list[list[_Token]]:
+    clauses: list[list[_Token]] = []
+    for token in tokens:
+        if not clauses or clauses[-1][0].clause != token.clause:
+            clauses.append([])
+        clauses[-1].append(token)
+    return clauses
+
+
+def _decide_clause(clause: list[_Token]) -> None:
+    han = [i for i, token in enumerate(clause) if token.kind == "han"]
+    if not han:
+        return
+    if any(_CANTONESE.search(clause[i].text) for i in han):
+        for i in han:
+            clause[i].language = _near_kana(clause, i) and "ja" or "yue"
+        return
+    for i in han:
+        clause[i].language = _own_language(clause, i)
+
+
+def _near_kana(clause: list[_Token], i: int) -> bool:
+    """Whether a Han run of a Cantonese clause is Japanese: kana touches it and it has no marker of its own."""
+    touches = any(0 <= j < len(clause) and clause[j].kind == "ja" for j in (i - 1, i + 1))
+    return touches and not _CANTONESE.search(clause[i].text) and not is_chinese_only(clause[i].text)
+
+
+def _own_language(clause: list[_Token], i: int) -> str | None:
+    run = clause[i].text
+    if is_chinese_only(run):
+        return "zh"
+    neighbour = _nearest_script(clause, i)
+    if neighbour == "ja":
+        return "zh" if _is_chinese_beside_kana(clause, i) else "ja"
+    if neighbour == "ko":
+        return "zh" if _chinese_score(run) >= 1 else "ko"
+    if _is_shinjitai(run):
+        return "ja"
+    return "zh" if _chinese_score(run) >= 1 else None
+
+
+def _nearest_script(clause: list[_Token], i: int) -> str | None:
+    """The language of the nearest kana or hangul in the clause, counted in characters; what follows wins a tie."""
+    best: tuple[int, str] | None = None
+    for step in (1, -1):
+        distance, j = 0, i + step
+        while 0 <= j < len(clause) and distance < _MAX_REACH:
+            if clause[j].kind in ("ja", "ko"):
+                if best is None or distance < best[0]:
+                    best = distance, clause[j].kind
+                break
+            distance += len(clause[j].text)
+            j += step
+    return best[1] if best else None
+
+
+def _is_chinese_beside_kana(clause: list[_Token], i: int) -> bool:
+    run = clause[i].text
+    before, after = _beside(clause, i, -1), _beside(clause, i, 1)
+    if after and _PARTICLE_BEFORE_KANA.search(run):
+        return not (run[-1] in "的了在" and after[0] in _AFTER_JAPANESE_TEKI + "しすさせるり")
+    if before and _PARTICLE_AFTER_KANA.search(run) and not (run in "的" and after[:1] in _AFTER_JAPANESE_TEKI):
+        return True
+    return _chinese_score(run) >= 2
+
+
+def _beside(clause: list[_Token], i: int, step: int) -> str:
+    """The kana next to a run, looking past brackets and quotes, or nothing."""
+    j = i + step
+    if 0 <= j < len(clause) and clause[j].kind == "other":
+        j += step
+    return clause[j].text if 0 <= j < len(clause) and clause[j].kind == "ja" else ""
+
+
+def _chinese_score(run: str) -> int:
+    """0: nothing says Chinese, 1: one function word, 2: certain enough to stand beside kana."""
+    rest = _SHARED_WORDS.sub("", run)
+    if _CHINESE_ALONE.search(rest):
+        return 2
+    return min(len(_CHINESE_FUNCTION.findall(rest)), 2)
+
+
+def is_chinese_only(run: str) -> bool:
+    """Whether a character of the run is written in Chinese but not in Japanese (nor in Korean)."""
+    return any(_script_of(char) == "zh" for char in run)
+
+
+def _is_shinjitai(run: str) -> bool:
+    return any(_script_of(char) == "ja" for char in run)
+
+
+@lru_cache(maxsize=8192)
+def _script_of(char: str) -> str | None:
+    """The national character sets tell: GB 2312 and Big5 against JIS X 0208 (Shift_JIS) and KS X 1001 (EUC-KR)."""
+    if char == "々":
+        return "ja"
+    chinese = _encodes(char, "gb2312") or _encodes(char, "big5")
+    if _encodes(char, "shift_jis"):
+        return None if chinese else "ja"
+    return "zh" if chinese and not _encodes(char, "euc_kr") else None
+
+
+def _encodes(char: str, charset: str) -> bool:
+    try:
+        char.encode(charset)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _inherit(clauses: list[list[_Token]], default: str) -> None:
+    """Gives undecided Han runs the language of their clause, then of the neighbouring clauses, then the default."""
+    decided = [_clause_language(clause) for clause in clauses]
+    for i, clause in enumerate(clauses):
+        undecided = [token for token in clause if token.kind == "han" and token.language is None]
+        if not undecided:
+            continue
+        language = decided[i] or _neighbour_language(clauses, decided, i) or default
+        decided[i] = language
+        for token in undecided:
+            token.language = language
+
+
+def _clause_language(clause: list[_Token]) -> str | None:
+    return next((token.language for token in clause if token.kind == "han" and token.language), None) or next(
+        (token.language for token in clause if token.language not in (None, "en")), None
+    )
+
+
+def _neighbour_language(clauses: list[list[_Token]], decided: list[str | None], i: int) -> str | None:
+    sentence = clauses[i][0].sentence
+    same = (decided[j] for j in _outward(i, len(clauses)) if clauses[j][0].sentence == sentence)
+    anywhere = (decided[j] for j in _outward(i, len(clauses)))
+    return next((language for language in same if language), None) or next((x for x in anywhere if x), None)
+
+
+def _outward(i: int, count: int, reach: int = 8) -> Iterator[int]:
+    """Indices around `i`, nearest first, what precedes before what follows."""
+    for distance in range(1, reach + 1):
+        if i - distance >= 0:
+            yield i - distance
+        if i + distance < count:
+            yield i + distance
+
+
+def _attach_digits(tokens: list[_Token]) -> None:
+    """A number goes with the script that touches it, else with the Latin word before it, else with what follows."""
+    for i, token in enumerate(tokens):
+        if token.kind != "digits":
+            continue
+        before = tokens[i - 1] if i else None
+        after = tokens[i + 1] if i + 1 < len(tokens) else None
+        if before and before.language == "en":
+            token.language = "en"
+        elif after and after.language:
+            token.language = _after_number(tokens, i, after.language)
+        elif before and before.language:
+            token.language = before.language
+
+
+def _after_number(tokens: list[_Token], i: int, language: str) -> str:
+    """`iPhone 15降价` keeps 15 with the name; `3个iPhone` and `iPhone 3个` read it with the counter."""
+    named = i >= 2 and tokens[i - 1].text in (" ", "-") and tokens[i - 2].language == "en"
+    if named and language != "en" and tokens[i + 1].text[0] not in "个個台部年月日号元块块岁歳歳円개명년월일원":
+        return "en"
+    return language
+
+
+def _attach_others(tokens: list[_Token]) -> None:
+    """Marks and numbers still undecided: opening marks look ahead, everything else takes what precedes it."""
+    following: str | None = None
+    for token in reversed(tokens):
+        if token.language is None and token.kind == "other" and token.text[-1] in _OPENING:
+            token.language = following
+        elif token.language is not None:
+            following = token.language
+    previous = next((token.language for token in tokens if token.language), None)
+    for token in tokens:
+        if token.language is None:
+            token.language = previous
+        previous = token.language
+
+
+def _adopt_insertions(tokens: list[_Token], max_words: int) -> None:
+    for clause in _by_clause(tokens):
+        host = next((t.language for t in clause if t.kind in ("han", "ja", "ko")), None)
+        if host is None:
+            continue
+        for run in _latin_runs(clause):
+            if sum(token.kind == "en" for token in run) <= max_words:
+                for token in run:
+                    token.language = host
+
+
+def _latin_runs(clause: list[_Token]) -> Iterator[list[_Token]]:
+    run: list[_Token] = []
+    for token in clause:
+        if token.language == "en":
+            run.append(token)
+        elif run:
+            yield run
+            run = []
+    if run:
+        yield run
+
+
+def _merged(tokens: list[_Token], default: str) -> list[tuple[str, str]]:
+    merged: list[tuple[str, str]] = []
+    for token in tokens:
+        language = token.language or default
+        if merged and merged[-1][1] == language:
+            merged[-1] = merged[-1][0] + token.text, language
+        else:
+            merged.append((token.text, language))
+    return merged

@@ -1,0 +1,260 @@
+"""Splits text into pieces that the acoustic model can speak in one go, at sentences, then clauses, then words.
+
+Lengths are in Han characters: kana, hangul and everything in a text that has such characters count one each; in a
+text of Latin letters alone a character counts a third, which is about how long it takes to say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from pipeline.text.spans import HAN_CLASS, HANGUL_CLASS, KANA_CLASS
+
+WordEnds = Callable[[str], Iterable[int]]
+
+LINE, SENTENCE, CLAUSE, WORD, ANYWHERE = 4, 3, 2, 1, 0
+_PENALTIES = {LINE: 0.0, SENTENCE: 0.0, CLAUSE: 0.35, WORD: 1.2, ANYWHERE: 6.0}  # against (shortfall / limit) squared
+_LATIN_LENGTH = 1 / 3
+_MIN_LETTERS = 6  # a piece shorter than this sounds clipped
+_LOOK_BACK = 40  # boundaries tried for the start of a piece; bounds the work
+
+_CJK = re.compile(f"[{HAN_CLASS}{KANA_CLASS}{HANGUL_CLASS}]")
+_CLOSING = "”’」』》〉）)】\\]〕}＞>\"'"
+_SENTENCE_MARK = re.compile(rf"(?:[。！？!?｡．][。！？!?…~～．]*|…+|\.+)[{_CLOSING}]*")
+_CLAUSE_MARK = re.compile(rf"(?:[；;，,、：:]|—+|--+)[{_CLOSING}]*")
+_MARK = re.compile(rf"(?P<line>\s*\n\s*)|(?P<sentence>{_SENTENCE_MARK.pattern})|(?P<clause>{_CLAUSE_MARK.pattern})")
+# What no break may fall into: Latin words with their numbers, e-mail and web addresses, numbers with separators.
+_UNBREAKABLE = re.compile(
+    r"[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ_@%&=+#~/'’?-]|[.,:](?=[A-Za-z0-9_/])|[·](?=[A-Za-z0-9]))*"
+)
+_OPENING = re.compile(r"[“‘「『《〈（(【\[〔{＜<$¥￥€£#@+-]")
+_NO_START = "，。、；：？！…—～,.;:?!)]}”’」』》〉）】〕％%°℃々ー的了着过地得们吗呢吧"
+_ABBREVIATIONS = frozenset(
+    "dr mr mrs ms prof st sr jr rev gen col lt sgt capt gov sen rep hon mt ft ave blvd rd no nos vol vols fig figs eq pp ed eds"
+    " al vs etc inc ltd co corp dept est approx min max jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri"
+    " e.g i.e a.m p.m ph.d m.d b.a m.a u.s u.k u.n d.c p.s cf viz".split()
+)
+_USUALLY_LAST = frozenset("etc a.m p.m inc ltd co corp jr sr u.s u.k u.n d.c ph.d m.d al".split())
+_LAST_WORD = re.compile(r"[A-Za-z](?:[A-Za-z]|\.(?=[A-Za-z])){0,15}$")
+
+
+@dataclass(frozen=True, slots=True)
+class _Atom:
+    """Text that stays together, and how good a break after it is."""
+
+    text: str
+    length: float
+    strength: int
+
+
+def split(text: str, max_length: int, first_length: int | None = None, word_ends: WordEnds | None = None) -> list[str]:
+    """Pieces of `text` in order, each at most `max_length` long; nothing that has a letter or a number is lost.
+
+    A line is a piece of its own, except lines too short to be spoken alone in a text longer than one piece. With
+    `first_length` the first piece is at most that long where a sentence or clause allows, so that its audio starts
+    early. `word_ends` gives, for a clause without spaces that is too long, the offsets where words end.
+    """
+    if max_length < 1:
+        raise ValueError(f"max_length is {max_length}; it must be at least 1")
+    unit = 1.0 if _CJK.search(text) else _LATIN_LENGTH
+    atoms = list(_fitting(_sentences(text), max_length, unit, word_ends))
+    if first_length is not None and atoms:
+        atoms[:1] = _clauses_of_first(atoms, min(first_length, max_length), unit)
+    pieces = _packed(atoms, max_length, first_length)
+    return [piece for piece in _without_crumbs(pieces, max_length, unit) if _has_letter(piece)]
+
+
+def _sentences(text: str) -> Iterator[tuple[str, int]]:
+    """Sentences with the strength of the break after them; marks that stand alone go with what precedes."""
+    start = 0
+    for match in _MARK.finditer(text):
+        if match.lastgroup == "line":
+            yield text[start : match.start()], LINE
+        elif match.lastgroup == "sentence" and _ends_sentence(text, match.start(), match.end()):
+            yield text[start : match.end()], SENTENCE
+        else:
+            continue
+        start = match.end()
+    yield text[start:], LINE
+
+
+def _ends_sentence(text: str, start: int, end: int) -> bool:
+    mark, after = text[start:end], text[end : end + 1]
+    if mark[0] in "!?" and after and (after.isascii() and after.isalnum()):
+        return False  # inside an address: example.com/?q=1
+    if mark[0] == "…" or mark.startswith(".."):
+        return _starts_sentence(text, end)
+    if mark[0] != ".":
+        return True
+    if after and not after.isspace() and not _CJK.match(after):
+        return False
+    return not _is_abbreviation(text, start, end)
+
+
+def _starts_sentence(text: str, end: int) -> bool:
+    """Whether an ellipsis ends its sentence: before a capital letter, an opening mark or the end of the text."""
+    following = text[end : end + 2].lstrip()[:1]
+    return not following or following.isupper() or following in "“「『《（(\"'" or bool(_CJK.match(following))
+
+
+def _is_abbreviation(text: str, start: int, end: int) -> bool:
+    word = _LAST_WORD.search(text, max(0, start - 16), start)
+    if word is None:
+        return _is_list_number(text, start)
+    token = word.group().lower()
+    if token in _ABBREVIATIONS:
+        return token not in _USUALLY_LAST or not _next_word(text, end)[:1].isupper() or "." in token and token[0] in "ud"
+    return len(token) == 1 and word.group().isupper() and word.group() != "I"
+
+
+def _next_word(text: str, end: int) -> str:
+    return text[end : end + 24].lstrip()
+
+
+def _is_list_number(text: str, start: int) -> bool:
+    """`1. ` at the start of a line."""
+    line = text[max(text.rfind("\n", max(0, start - 6), start) + 1, start - 6) : start].strip()
+    return start <= 6 + text.rfind("\n", 0, start) + 1 and line.isdigit() and len(line) <= 3
+
+
+def _fitting(
+    sentences: Iterable[tuple[str, int]], limit: float, unit: float, word_ends: WordEnds | None
+) -> Iterator[_Atom]:
+    for sentence, strength in sentences:
+        atom = _Atom(sentence, len(sentence) * unit, strength)
+        yield from [atom] if atom.length <= limit else _broken(atom, limit, unit, word_ends)
+
+
+def _broken(atom: _Atom, limit: float, unit: float, word_ends: WordEnds | None) -> Iterator[_Atom]:
+    """The clauses of a sentence that is too long; clauses that are too long again as words."""
+    for clause, strength in _clauses(atom.text):
+        part = _Atom(clause, len(clause) * unit, strength or atom.strength)
+        if part.length <= limit:
+            yield part
+        else:
+            yield from _words(part, limit, unit, word_ends)
+
+
+def _clauses(sentence: str) -> Iterator[tuple[str, int]]:
+    start = 0
+    for match in _MARK.finditer(sentence):
+        inside_token = match.end() < len(sentence) and not sentence[match.end()].isspace() and match.group() in ".,:!?"
+        if inside_token and not _CJK.match(sentence[match.end()]):
+            continue
+        if match.group() == "." and _is_abbreviation(sentence, match.start(), match.end()):
+            continue
+        if match.end() < len(sentence):
+            yield sentence[start : match.end()], CLAUSE
+            start = match.end()
+    yield sentence[start:], 0
+
+
+def _words(clause: _Atom, limit: float, unit: float, word_ends: WordEnds | None) -> Iterator[_Atom]:
+    text = clause.text
+    ends = set(word_ends(text)) if word_ends else None
+    tokens = list(_tokens(text, int(limit / unit)))
+    position = 0
+    for i, token in enumerate(tokens):
+        position += len(token)
+        following = tokens[i + 1] if i + 1 < len(tokens) else ""
+        strength = clause.strength if not following else _strength_between(token, following, position, ends)
+        yield _Atom(token, len(token) * unit, strength)
+
+
+def _tokens(text: str, max_chars: int) -> Iterator[str]:
+    """Words, numbers and addresses whole (cut only when longer than a piece), everything else by character."""
+    position = 0
+    while position < len(text):
+        match = _UNBREAKABLE.match(text, position)
+        end = match.end() if match else position + 1
+        for start in range(position, end, max_chars):
+            yield text[start : min(start + max_chars, end)]
+        position = end
+
+
+def _strength_between(token: str, following: str, position: int, ends: set[int] | None) -> int:
+    if following[0] in _NO_START or _OPENING.match(token) or following.isspace():
+        return ANYWHERE
+    if ends is not None:
+        return WORD if position in ends else ANYWHERE
+    return WORD if token.isspace() or not (token[-1].isalnum() and following[0].isdigit()) else ANYWHERE
+
+
+def _clauses_of_first(atoms: list[_Atom], limit: float, unit: float) -> list[_Atom]:
+    first = atoms[0]
+    return [first] if first.length <= limit else list(_broken(first, max(limit, first.length / unit), unit, None))
+
+
+def _packed(atoms: list[_Atom], limit: float, first_limit: float | None) -> list[str]:
+    """Joins atoms to pieces so that few pieces are short and breaks are good; lines stay apart.
+
+    The least sum of squared shortfalls and break penalties, as paragraphs are broken into lines
+    (Knuth and Plass 1981).
+    """
+    pieces: list[str] = []
+    line: list[_Atom] = []
+    for atom in atoms:
+        line.append(atom)
+        if atom.strength == LINE:
+            pieces += _packed_line(line, limit, None if pieces else first_limit)
+            line = []
+    return pieces
+
+
+def _packed_line(atoms: list[_Atom], limit: float, first_limit: float | None) -> list[str]:
+    count = len(atoms)
+    costs = [0.0] + [float("inf")] * count
+    starts = [0] * (count + 1)
+    for end in range(1, count + 1):
+        length = 0.0
+        for start in range(end - 1, -1, -1):
+            length += atoms[start].length
+            allowed = first_limit if start == 0 and first_limit is not None else limit
+            is_single = start == end - 1
+            if length > limit and not is_single:
+                break
+            if length > allowed and not is_single:
+                continue
+            cost = costs[start] + _cost(length, allowed, atoms[end - 1].strength, end == count)
+            if cost < costs[end]:
+                costs[end], starts[end] = cost, start
+    return _joined(atoms, starts)
+
+
+def _cost(length: float, limit: float, strength: int, is_last: bool) -> float:
+    shortfall = max(0.0, 1.0 - length / limit)
+    return shortfall * shortfall + 0.05 + (0.0 if is_last else _PENALTIES[strength])
+
+
+def _joined(atoms: list[_Atom], starts: list[int]) -> list[str]:
+    pieces: list[str] = []
+    end = len(atoms)
+    while end > 0:
+        pieces.append("".join(atom.text for atom in atoms[starts[end] : end]))
+        end = starts[end]
+    return pieces[::-1]
+
+
+def _without_crumbs(pieces: list[str], limit: float, unit: float) -> list[str]:
+    """Joins pieces of marks alone, and in long texts pieces of a few letters, to a neighbour that has room."""
+    kept: list[str] = []
+    is_long = sum(map(_num_letters, pieces)) > limit
+    room = limit * 1.1 / unit
+    for piece in (p.strip() for p in pieces):
+        is_crumb = not _has_letter(piece) or is_long and _num_letters(piece) < _MIN_LETTERS
+        after_crumb = is_long and kept and _num_letters(kept[-1]) < _MIN_LETTERS
+        if piece and kept and (is_crumb or after_crumb) and len(kept[-1]) + len(piece) + 1 <= room:
+            kept[-1] = f"{kept[-1]}\n{piece}" if _has_letter(piece) else kept[-1] + piece
+        elif piece:
+            kept.append(piece)
+    return kept
+
+
+def _has_letter(text: str) -> bool:
+    return any(char.isalnum() for char in text)
+
+
+def _num_letters(text: str) -> int:
+    return sum(char.isalnum() for char in text)

@@ -1,0 +1,125 @@
+"""Turns the segments of a request into a script: say-as, languages, lexicon, normalization, readings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, groupby
+
+from pipeline.text.lexicon import Lexicon, Match
+from pipeline.text.markup import Segment
+from pipeline.text.readings import letter_name
+from pipeline.text.respell import respelled
+from pipeline.text.say_as import IS_SPELLED, say_as
+from pipeline.text.script import Script, Source
+from pipeline.text.spans import passages, spans
+
+Normalize = Callable[[str, str], str]  # (text, language) -> text without digits and symbols
+Pronounce = Callable[[Script], Script]  # gives Chinese characters without a reading one
+
+_SINGLE_LETTER = re.compile(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
+_SINGLE_CAPITAL = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
+
+
+class ScriptWriter:
+    """`takes_readings` says whether the tokenizer speaks readings; if not, words are respelled."""
+
+    def __init__(self, normalize: Normalize, pronounce: Pronounce, lexicon: Lexicon, *, takes_readings: bool) -> None:
+        self._normalize = normalize
+        self._pronounce = pronounce
+        self._lexicon = lexicon
+        self._takes_readings = takes_readings
+
+    def write(self, segments: Sequence[Segment], hint: str | None = None, *, normalize: bool = True) -> Script:
+        """One script of consecutive segments. `hint` is the language of text that does not say."""
+        regions = _regions(segments, hint)
+        script = Script.join(self._write_region(*region, normalize) for region in regions)
+        if self._takes_readings:
+            return self._pronounce(script)
+        return respelled(script, self._pronounce)
+
+    def _write_region(self, segment: Segment, text: str, language: str, normalize: bool) -> Script:
+        if segment.is_verbatim:
+            return Script.fixed(text, language, segment.readings or (None,) * len(text), "markup")
+        if segment.say_as:
+            spoken = self._normalized(say_as(text, segment.say_as, language), language, normalize)
+            script = Script.plain(spoken, language)
+            return _with_letter_names(script, _SINGLE_LETTER, "markup") if segment.say_as in IS_SPELLED else script
+        parts = self._around_entries(text, language, _is_symbolic)
+        return Script.join(
+            part
+            if part.sources[0] != "tokenizer"
+            else self._write_plain(part.text, language, normalize, segment.language)
+            for part in parts
+        )
+
+    def _write_plain(self, raw: str, language: str, normalize: bool, stated: str | None) -> Script:
+        text = self._normalized(raw, language, normalize)
+        script = Script.join(self._around_entries(text, language, lambda match: not _is_symbolic(match)))
+        if stated is not None:
+            return script
+        return _with_languages(script, spans(script.text, language))
+
+    def _normalized(self, raw: str, language: str, normalize: bool) -> str:
+        return _with_edges(raw, self._normalize(raw, language)) if normalize else raw
+
+    def _around_entries(self, text: str, language: str, takes: Callable[[Match], bool]) -> Iterator[Script]:
+        """The text in parts, each a lexicon entry or what lies between two."""
+        end = 0
+        for match in filter(takes, self._lexicon.find(text)):
+            if end < match.start:
+                yield Script.plain(text[end : match.start], language)
+            yield _entry_script(match, text[match.start : match.end], language)
+            end = match.end
+        if end < len(text):
+            yield Script.plain(text[end:], language)
+
+
+def _regions(segments: Sequence[Segment], hint: str | None) -> Iterator[tuple[Segment, str, str]]:
+    """Text that shares a segment and a language, decided in the light of the whole."""
+    whole = "".join(segment.text for segment in segments)
+    detected = chain.from_iterable([language] * len(text) for text, language in passages(whole, hint))
+    for segment in segments:
+        languages = [segment.language or language for _, language in zip(segment.text, detected, strict=False)]
+        for language, group in groupby(zip(languages, segment.text, strict=True), key=lambda pair: pair[0]):
+            yield segment, "".join(char for _, char in group), language
+
+
+def _is_symbolic(match: Match) -> bool:
+    """A word with digits or signs must be found before normalization reads those."""
+    return not match.entry.word.isalpha()
+
+
+def _entry_script(match: Match, written: str, language: str) -> Script:
+    entry = match.entry
+    if entry.kind == "respelling":
+        script = Script.fixed(entry.value, language, (None,) * len(entry.value), match.origin)
+        return _with_letter_names(script, _SINGLE_CAPITAL, match.origin)
+    return Script.fixed(written, language, entry.readings(), match.origin)
+
+
+def _with_letter_names(script: Script, letters: re.Pattern[str], source: Source) -> Script:
+    readings, sources = list(script.readings), list(script.sources)
+    for letter in letters.finditer(script.text):
+        readings[letter.start()] = letter_name(letter.group())
+        sources[letter.start()] = source
+    return replace(script, readings=tuple(readings), sources=tuple(sources))
+
+
+def _with_languages(script: Script, found: list[tuple[str, str]]) -> Script:
+    languages = tuple(chain.from_iterable([language] * len(text) for text, language in found))
+    return replace(script, languages=languages)
+
+
+def _with_edges(raw: str, text: str) -> str:
+    """Gives back the white space at the edges that keeps words and lines of neighbouring parts apart."""
+    core = text.strip()
+    if not core:
+        return _edge(raw)
+    inner = raw.strip()
+    return _edge(raw[: raw.index(inner)]) + core + _edge(raw[raw.index(inner) + len(inner) :])
+
+
+def _edge(raw: str) -> str:
+    return "" if not raw else "\n" if "\n" in raw else " "

@@ -1,0 +1,109 @@
+"""The flow on ONNX Runtime: speech tokens and voice to a mel spectrogram, by Euler steps from noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.runtime.bundle import Bundle, Precision
+from pipeline.runtime.session import make_session
+from pipeline.token2wav.regulator import Interpolation, joined, stretch, whole
+from pipeline.types import F32, F64, I64, Voice
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What the flow follows, at mel rate. The first `num_prompt_frames` frames repeat the voice's prompt."""
+
+    mu: F32  # f32 [1, T, mel_bins]
+    speaker: F32  # f32 [1, mel_bins]
+    known: F32  # f32 [1, T, mel_bins], the prompt's mel, then zeros
+    num_prompt_frames: int
+
+
+class OnnxFlow:
+    """Holds the two sessions of the flow and nothing between calls."""
+
+    def __init__(self, bundle: Bundle, precision: Precision, num_threads: int) -> None:
+        self.manifest = bundle.manifest
+        self.spec = bundle.manifest.flow
+        self.times = schedule(self.spec.schedule, self.spec.num_steps)
+        self._encoder = make_session(bundle.graph("flow_encoder", precision), num_threads=num_threads)
+        self._estimator = make_session(bundle.graph("flow_estimator", precision), num_threads=num_threads)
+
+    def mel(self, tokens: I64, voice: Voice, z: F32, interpolation: Interpolation | None = None) -> F32:
+        """Mel of the tokens, f32 [T, mel_bins], from noise z f32 [prompt frames + T, mel_bins].
+
+        Args:
+            tokens: i64 [N], the utterance, or a window of it.
+            interpolation: which tokens each frame lies between; None: `tokens` are the whole utterance.
+        """
+        condition = self.condition(tokens, voice, interpolation)
+        return self.solve(condition, z)[condition.num_prompt_frames :]
+
+    def condition(self, tokens: I64, voice: Voice, interpolation: Interpolation | None = None) -> Condition:
+        """Encodes the tokens after those of the voice's prompt, if it has one."""
+        frames = whole(self.manifest, len(tokens)) if interpolation is None else interpolation
+        num_prompt_frames = 0
+        if voice.prompt is not None and len(voice.prompt.speech_tokens):
+            prompt, num_prompt_frames = voice.prompt.speech_tokens, len(voice.prompt.mel)
+            frames = joined(stretch(len(prompt), num_prompt_frames), frames.moved(len(prompt)))
+            tokens = np.concatenate([prompt, tokens])
+        encoded = self._encoder.run(
+            {
+                "tokens": tokens[None],
+                "speaker": voice.embedding[None],
+                "lower": frames.lower,
+                "upper": frames.upper,
+                "upper_weight": frames.upper_weight[:, None],
+            }
+        )
+        known = np.zeros_like(encoded["mu"])
+        if voice.prompt is not None and num_prompt_frames:
+            known[0, :num_prompt_frames] = voice.prompt.mel
+        return Condition(encoded["mu"], encoded["spks"], known, num_prompt_frames)
+
+    def velocity(self, condition: Condition, x: F32, t: float) -> F32:
+        """One evaluation at x f32 [T, mel_bins] and time t, without guidance: f32 [T, mel_bins]."""
+        velocity: F32 = self._estimate(x[None], condition.mu, condition.speaker, condition.known, t)[0]
+        return velocity
+
+    def solve(self, condition: Condition, z: F32) -> F32:
+        """Euler's method from noise z at t = 0 to t = 1: f32 [T, mel_bins], prompt frames included."""
+        guided = _Guided(self, condition) if self.spec.guidance else None
+        x = z.astype(np.float32)
+        for t, next_t in zip(self.times[:-1], self.times[1:], strict=True):
+            velocity = guided.velocity(x, t) if guided else self.velocity(condition, x, t)
+            x += np.float32(next_t - t) * velocity
+        return x
+
+    def _estimate(self, x: F32, mu: F32, speaker: F32, known: F32, t: float) -> F32:
+        inputs = {"x": x, "mu": mu, "spks": speaker, "cond": known, "t": np.array([t], np.float32)}
+        velocity: F32 = self._estimator.run(inputs)["velocity"]
+        return velocity
+
+
+class _Guided:
+    """Classifier-free guidance (arXiv 2207.12598): away from what the flow does without its condition."""
+
+    def __init__(self, flow: OnnxFlow, condition: Condition) -> None:
+        self._flow = flow
+        self._mu, self._speaker, self._known = (
+            np.concatenate([array, np.zeros_like(array)])
+            for array in (condition.mu, condition.speaker, condition.known)
+        )
+        self._x = np.empty_like(self._mu)
+
+    def velocity(self, x: F32, t: float) -> F32:
+        self._x[:] = x
+        with_condition, without = self._flow._estimate(self._x, self._mu, self._speaker, self._known, t)
+        rate = np.float32(self._flow.spec.guidance)
+        result: F32 = (1 + rate) * with_condition - rate * without
+        return result
+
+
+def schedule(name: str, num_steps: int) -> F64:
+    """Times from 0 to 1, f64 [num_steps + 1]; the cosine one begins with small steps."""
+    times = np.linspace(0.0, 1.0, num_steps + 1)
+    return 1 - np.cos(0.5 * np.pi * times) if name == "cosine" else times

@@ -1,0 +1,168 @@
+"""Trains the polyphone and pause network on the CPU, in two stages: everything, then mostly human labels."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.text.phrases import PhraseTable
+from pipeline.text.polyphone import FIRST_ROW, Segmenter, Vocabulary
+from pipeline.training.text.corpus import Example, Labeller, Sentence, crop
+from pipeline.training.text.network import NetworkSize, ReadingNetwork
+from pipeline.training.text.teacher import Teacher
+
+MIN_COUNT = 5  # a character seen less often shares the row of the unknown
+BATCH_CHARACTERS = 3000
+SLOW = 0.1  # learning rate of what the teacher knows already, relative to the rest
+TEACHER_BATCH = 64
+
+
+def build_vocabulary(
+    teacher: Teacher, characters: dict[str, str], labelled: Sequence[Sentence], plain: Sequence[Sentence]
+) -> Vocabulary:
+    """The teacher's rows and classes first, then what the texts add. Polyphones are the characters that are labelled."""
+    counts = Counter(char for sentence in [*labelled, *plain] for char in sentence.text)
+    rows = {char: row for char, row in teacher.vocabulary.items() if row >= FIRST_ROW}
+    for char, count in sorted(counts.items()):
+        if count >= MIN_COUNT and char in characters and char not in rows:
+            rows[char] = FIRST_ROW + len(rows)
+    candidates = {s.text[s.index]: set(characters[s.text[s.index]].split()) for s in labelled}
+    for sentence in labelled:
+        candidates[sentence.text[sentence.index]].add(sentence.syllable)
+    known = set(teacher.classes) | {sentence.syllable for sentence in labelled}
+    readings = {char: sorted(known & found) for char, found in candidates.items() if len(known & found) > 1}
+    added = sorted({s for found in readings.values() for s in found} - set(teacher.classes))
+    return Vocabulary.build(rows, [*teacher.classes, *added], readings)
+
+
+def make_examples(
+    sentences: Sequence[Sentence],
+    teacher: Teacher,
+    vocabulary: Vocabulary,
+    segmenter: Segmenter,
+    phrases: PhraseTable,
+    rng: random.Random,
+) -> list[Example]:
+    labeller = Labeller(vocabulary, segmenter, phrases)
+    examples = []
+    ordered = sorted((crop(sentence) for sentence in sentences), key=lambda sentence: len(sentence.text))
+    for start in range(0, len(ordered), TEACHER_BATCH):
+        batch = ordered[start : start + TEACHER_BATCH]
+        for sentence, logits in zip(batch, teacher.logits([s.text for s in batch]), strict=True):
+            examples.append(labeller.example(sentence, logits, rng))
+    return examples
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    characters: Tensor  # i64 [B, T]
+    tags: Tensor  # i64 [B, T]
+    lengths: Tensor  # i64 [B]
+    pauses: Tensor  # f32 [B, T]; -1 not known
+    positions: Tensor  # i64 [K], into [B * T]
+    classes: Tensor  # i64 [K, N]
+    weights: Tensor  # f32 [K, N]
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    def pad(arrays: Sequence[np.ndarray], value: int) -> Tensor:
+        tensors = [torch.from_numpy(array) for array in arrays]
+        return nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)
+
+    lengths = [len(example.characters) for example in examples]
+    offsets = [row * max(lengths) for row in range(len(examples))]
+    return Batch(
+        characters=pad([example.characters for example in examples], 0),
+        tags=pad([example.tags for example in examples], 0),
+        lengths=torch.tensor(lengths),
+        pauses=pad([example.pauses for example in examples], -1).float(),
+        positions=torch.from_numpy(
+            np.concatenate([e.positions + offset for e, offset in zip(examples, offsets, strict=True)])
+        ),
+        classes=torch.from_numpy(np.concatenate([example.classes for example in examples])),
+        weights=torch.from_numpy(np.concatenate([example.weights for example in examples])),
+    )
+
+
+def batches(examples: Sequence[Example], rng: random.Random) -> Iterator[Batch]:
+    """Batches of sentences of like length, in random order."""
+    ordered = sorted(examples, key=lambda example: len(example.characters) + rng.random() * 4)
+    groups: list[list[Example]] = [[]]
+    for example in ordered:
+        if (len(groups[-1]) + 1) * len(example.characters) > BATCH_CHARACTERS:
+            groups.append([])
+        groups[-1].append(example)
+    rng.shuffle(groups)
+    return (collate(group) for group in groups if group)
+
+
+def loss_of(network: ReadingNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of the readings and of the pauses, each a mean over its labels."""
+    logits, pauses = network(batch.characters, batch.tags, batch.positions, batch.lengths)
+    log_probs = torch.log_softmax(logits, dim=-1).gather(1, batch.classes)
+    reading_loss = -(log_probs * batch.weights).sum() / batch.weights.sum().clamp(min=1)
+    known = batch.pauses >= 0
+    pause_loss = nn.functional.binary_cross_entropy_with_logits(pauses[known], batch.pauses[known])
+    return reading_loss, pause_loss
+
+
+def train(
+    network: ReadingNetwork,
+    stages: Sequence[tuple[Callable[[], Sequence[Example]], int, float]],
+    report: Callable[[int], str],
+    checkpoint: Path,
+    seed: int,
+) -> None:
+    """`stages`: what to train on, for how many epochs, and the highest learning rate. A line is printed per epoch."""
+    rng, epoch, started = random.Random(seed), 0, time.monotonic()
+    for examples_of, num_epochs, peak in stages:
+        optimizer = torch.optim.AdamW(parameter_groups(network, peak), weight_decay=0.01)
+        num_steps = num_epochs * sum(1 for _ in batches(examples_of(), random.Random(0)))
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, [group["lr"] for group in optimizer.param_groups], total_steps=num_steps + num_epochs * 20, pct_start=0.1)
+        for _ in range(num_epochs):
+            network.train()
+            losses = [_step(network, batch, optimizer, schedule) for batch in batches(examples_of(), rng)]
+            epoch += 1
+            torch.save(network.state_dict(), checkpoint)
+            mean = np.mean(losses, axis=0)
+            print(f"epoch {epoch} {time.monotonic() - started:.0f} s loss {mean[0]:.4f} {mean[1]:.4f} {report(epoch)}", flush=True)
+
+
+def parameter_groups(network: ReadingNetwork, peak: float) -> list[dict[str, Any]]:
+    """The recurrent branch begins with the teacher's weights and learns slowly, so that it does not forget them."""
+    branch = [network.embedding, network.lstm, network.recurrent_head]
+    slow = [parameter for module in branch for parameter in module.parameters()]
+    names = {id(parameter) for parameter in slow}
+    fast = [parameter for parameter in network.parameters() if id(parameter) not in names]
+    return [{"params": slow, "lr": peak * SLOW}, {"params": fast, "lr": peak}]
+
+
+def _step(
+    network: ReadingNetwork,
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> tuple[float, float]:
+    reading_loss, pause_loss = loss_of(network, batch)
+    optimizer.zero_grad(set_to_none=True)
+    (reading_loss + 0.5 * pause_loss).backward()
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+    schedule.step()
+    return float(reading_loss), float(pause_loss)
+
+
+def new_network(vocabulary: Vocabulary, teacher: Teacher) -> ReadingNetwork:
+    network = ReadingNetwork(NetworkSize(FIRST_ROW + len(vocabulary.characters), len(vocabulary.classes)))
+    teacher.initialize(network)
+    return network

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import jieba
+import pytest
+
+from pipeline.errors import BundleError
+from pipeline.text import english, mandarin
+from pipeline.text.phoneme import PhonemeTokenizer
+from pipeline.text.readings import parse_phones, parse_pinyin
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "phoneme"
+EXAMPLES = json.loads((GOLDEN / "examples.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PhonemeTokenizer:
+    return PhonemeTokenizer.open(GOLDEN)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["text"][:12])
+def test_examples_of_the_bundled_voice_give_its_tokens_and_ids(tokenizer: PhonemeTokenizer, example: dict) -> None:
+    assert tokenizer.symbols(example["text"]) == example["tokens"]
+    assert tokenizer.encode(example["text"]) == example["ids"]
+
+
+@pytest.mark.parametrize(
+    ("text", "symbols"),
+    [
+        ("不对", "^ zh:b zh:u2 zh:d zh:ui4 ."),
+        ("一天", "^ zh:y zh:i4 zh:t zh:ian1 ."),
+        ("第一天", "^ zh:d zh:i4 zh:y zh:i1 zh:t zh:ian1 ."),
+        ("小老虎", "^ zh:x zh:iao2 zh:l zh:ao2 zh:h zh:u3 ."),
+        ("嗯", "^ zh:en2 ."),
+        ("USB", "^ en:j en:u:1 en:E1 en:s en:b en:i:1 ."),
+        ("it’s", "^ en:I0 en:t en:s ."),
+        ("好，。好", "^ zh:h zh:ao3 . zh:h zh:ao3 ."),
+        ("12", "^ en:t en:w en:E1 en:l en:v ."),
+        ("12个", "^ zh:sh zh:i2 zh:er4 zh:g zh:e4 ."),
+    ],
+)
+def test_reading_rules(tokenizer: PhonemeTokenizer, text: str, symbols: str) -> None:
+    assert tokenizer.symbols(text) == symbols.split()
+
+
+@pytest.mark.parametrize("text", ["", "  ", "。！", "こんにちは", "🙂"])
+def test_what_the_voice_cannot_say_has_no_ids(tokenizer: PhonemeTokenizer, text: str) -> None:
+    assert tokenizer.encode(text) == []
+
+
+def test_question_and_exclamation_marks_speak_as_full_stops(tokenizer: PhonemeTokenizer) -> None:
+    assert tokenizer.encode("好！你好？好") == tokenizer.encode("好。你好。好")
+
+
+def test_given_readings_replace_the_rules_character_by_character(tokenizer: PhonemeTokenizer) -> None:
+    assert tokenizer.symbols("重庆2", ["chong2", "qing4", None])[1:5] == ["zh:ch", "zh:ong2", "zh:q", "zh:ing4"]
+    assert tokenizer.symbols("重庆2", ["chong2", "qing4", None])[5:] == ["zh:er4", "."]
+    assert tokenizer.symbols("哪儿", ["nar3", ""]) == ["^", "zh:n", "zh:a3", "zh:er5", "."]
+    assert tokenizer.symbols("open it", ["OW1 P AH0 N", "", "", "", None, None, None]) == [
+        *("^", "en:oU1", "en:p", "en:@0", "en:n"),
+        *("en:I0", "en:t", "."),
+    ]
+
+
+def test_a_rare_symbol_takes_its_nearest_neighbour(tokenizer: PhonemeTokenizer) -> None:
+    assert tokenizer.encode("x", ["fo1"]) == tokenizer.encode("佛")[:-2] + tokenizer.encode("x", ["fo1"])[-2:]
+    assert tokenizer.encode("绿", ["lv1"]) == tokenizer.encode("绿", ["lv4"])
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "零"), (10, "十"), (105, "一百零五"), (10010, "一万零一十")])
+def test_chinese_numbers(number: int, words: str) -> None:
+    assert mandarin.number_words(number) == words
+
+
+def test_english_numbers() -> None:
+    assert english.number_words(1_000_042) == "one million forty two"
+
+
+def test_unknown_words_are_guessed_with_one_primary_stress() -> None:
+    pronunciation = english.load_english().pronounce("zorblatix")
+    assert pronunciation.count("'") == 1
+
+
+def test_jieba_prints_nothing_and_leaves_no_cache_file(
+    tokenizer: PhonemeTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from pipeline.text.segment import load_segmenter
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    load_segmenter.cache_clear()
+    words = list(load_segmenter().cut("我来到北京清华大学"))
+    assert words == ["我", "来到", "北京", "清华大学"]
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+    assert not jieba.dt.initialized
+
+
+def test_a_missing_token_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"tokens\.txt is missing"):
+        PhonemeTokenizer.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("written", "syllables"),
+    [
+        ("chong2 qing4", ("chong2", "qing4")),
+        ("chóng qìng", ("chong2", "qing4")),
+        ("lǜ nü3 lu:4", ("lv4", "nv3", "lv4")),
+        ("nar3 er2", ("nar3", "er2")),
+    ],
+)
+def test_pinyin_is_brought_to_tone_numbers(written: str, syllables: tuple[str, ...]) -> None:
+    assert parse_pinyin(written) == syllables
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"), [("xyz1", "no Mandarin syllable"), ("hao", "has no tone"), ("hao6", "no tone"), ("", "no syll")]
+)
+def test_pinyin_that_is_none_is_refused_with_the_reason(written: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_pinyin(written)
+
+
+@pytest.mark.parametrize(("written", "reason"), [("HH QX", "no ARPAbet"), ("OW", "OW has no stress"), (" ", "no phone")])
+def test_phones_that_are_none_are_refused_with_the_reason(written: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_phones(written)
