@@ -97,6 +97,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         help="may be given again; the first is the bundle's default (default: fp32)",
     )
     parser.add_argument("--name", help="the model's id (default: the checkpoint folder's name)")
+    parser.add_argument("--description", default="", help="one sentence for those who list the models")
     parser.add_argument("--ranks", type=Path, metavar="FILE", help="tiktoken ranks of the text tokenizer")
     parser.set_defaults(run=_export)
 
@@ -110,6 +111,7 @@ def _export(arguments: argparse.Namespace) -> int:
         arguments.bundle,
         precisions=arguments.precision or ["fp32"],
         name=arguments.name,
+        description=arguments.description,
         ranks=arguments.ranks,
         progress=lambda line: _note(f"[{time.monotonic() - started:6.1f} s] {line}"),
     )

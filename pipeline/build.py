@@ -84,9 +84,9 @@ class LocalSynthesizer(Synthesizer):
 
     def __init__(self, config: ServiceConfig) -> None:
         self.bundle = open_bundle(config.model)
-        num_threads = num_threads_for(None, None)
-        acoustic_threads = config.acoustic.num_threads or num_threads
-        self._engine = build_engine(config, self.bundle, acoustic_threads)
+        # the two models compute at the same time and share the cores
+        num_threads = max(1, num_threads_for(None, None) // 2)
+        self._engine = build_engine(config, self.bundle, config.acoustic.num_threads or num_threads)
         self._decoder = LocalToken2Wav(
             build_token2wav(config, self.bundle, config.token2wav.num_threads or num_threads)
         )

@@ -12,12 +12,13 @@ from pipeline.types import F32, F64
 
 @dataclass(frozen=True)
 class MelSpectrogram:
-    """HiFi-GAN's settings (arXiv 2010.05646), as CosyVoice-300M uses them: Slaney filters from 0 to half the rate."""
+    """HiFi-GAN's settings (arXiv 2010.05646), as CosyVoice-300M uses them: Slaney filters up to 8 kHz."""
 
     sample_rate: int = 22050
     n_fft: int = 1024
     hop_length: int = 256
     mel_bins: int = 80
+    max_hz: float = 8000.0
     floor: float = 1e-5
 
     def __call__(self, samples: F32) -> F32:
@@ -36,7 +37,7 @@ class MelSpectrogram:
     @cached_property
     def _filters(self) -> F64:
         """Triangles of equal area on Slaney's mel scale: f64 [mel_bins, n_fft // 2 + 1]."""
-        edges = mel_to_hz(np.linspace(0.0, hz_to_mel(self.sample_rate / 2), self.mel_bins + 2))
+        edges = mel_to_hz(np.linspace(0.0, hz_to_mel(self.max_hz), self.mel_bins + 2))
         bins = np.linspace(0.0, self.sample_rate / 2, self.n_fft // 2 + 1)
         rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
         falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]

@@ -54,6 +54,7 @@ def export(
     *,
     precisions: Sequence[Precision] = ("fp32",),
     name: str | None = None,
+    description: str = "",
     ranks: Path | None = None,
     progress: Progress = print,
 ) -> ParityReport:
@@ -62,6 +63,7 @@ def export(
     Args:
         precisions: the first is the bundle's default.
         name: the model's id; None: the checkpoint folder's name.
+        description: one sentence for those who list the models.
         ranks: the tokenizer's ranks file, when it is not found by itself.
 
     Raises:
@@ -72,7 +74,9 @@ def export(
     checkpoint = load_checkpoint(checkpoint_dir)
     with new_bundle(bundle_dir) as folder:
         copy_tokenizer_files(checkpoint.path, folder, ranks)
-        manifest = write_graphs(checkpoint, folder, precisions, name or checkpoint_dir.resolve().name, progress)
+        manifest = write_graphs(
+            checkpoint, folder, precisions, name or checkpoint_dir.resolve().name, progress, description
+        )
         progress("comparing the graphs with torch")
         report = _self_parity(checkpoint, Bundle(folder, manifest), precisions)
         if not report.passed:
@@ -83,7 +87,12 @@ def export(
 
 
 def write_graphs(
-    checkpoint: Checkpoint, folder: Path, precisions: Sequence[Precision], name: str, progress: Progress
+    checkpoint: Checkpoint,
+    folder: Path,
+    precisions: Sequence[Precision],
+    name: str,
+    progress: Progress,
+    description: str = "",
 ) -> Manifest:
     """Everything of a bundle but its tokenizer's files; the manifest covers what lies in the folder."""
     write_voices(folder, checkpoint.voices)
@@ -96,7 +105,7 @@ def write_graphs(
             if not (folder / file).exists():
                 progress(f"writing {file}")
                 save_model(model, folder / file)
-    return write_manifest(folder, _manifest(checkpoint, name, graphs))
+    return write_manifest(folder, _manifest(checkpoint, name, description, graphs))
 
 
 def _models(checkpoint: Checkpoint, precision: Precision) -> Iterator[tuple[GraphName, ModelProto]]:
@@ -110,11 +119,14 @@ def _state(module: Module) -> dict[str, F32]:
     return {name: tensor.numpy() for name, tensor in module.state_dict().items()}
 
 
-def _manifest(checkpoint: Checkpoint, name: str, graphs: dict[Precision, dict[GraphName, str]]) -> Manifest:
+def _manifest(
+    checkpoint: Checkpoint, name: str, description: str, graphs: dict[Precision, dict[GraphName, str]]
+) -> Manifest:
     config = checkpoint.config
     tokenizer = tokenizer_of(checkpoint.path)
     return Manifest(
         name=name,
+        description=description,
         sample_rate=config.sample_rate,
         token_rate=config.token_rate,
         languages=_LANGUAGES[tokenizer],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,10 @@ from torch import Tensor, nn
 from pipeline.errors import BundleError
 
 LFS_POINTER = b"version https://git-lfs"
+TORCHSCRIPT_ENTRY = "/constants.pkl"
 MAX_NAMED = 3  # offending tensors that an error lists
+
+_UNSAFE = re.compile("[Uu]nsupported (global|class)|unrecognized function")  # what weights_only says when it refuses
 
 Weights = dict[str, Tensor]
 
@@ -25,15 +29,13 @@ def read_pickle(file: Path) -> Any:
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "nsupported" in str(error):  # a class or function that weights_only does not allow
+        if _UNSAFE.search(str(error)):
             raise BundleError(
                 f"{file} holds more than tensors, and loading it could run code: use the file of the official "
                 "release, or save the state dict alone (torch.save(model.state_dict(), ...))."
             ) from None
         raise _damaged(file, error) from None
     except Exception as error:  # a damaged file can fail anywhere in the unpickler
-        if "TorchScript" in str(error):
-            raise BundleError(f"{file} is a TorchScript program: use the official weights of that name.") from None
         raise _damaged(file, error) from None
 
 
@@ -46,20 +48,23 @@ def _check_stored(file: Path) -> None:
         if not head:
             raise BundleError(f"{file} is empty: download it again.")
         if zipfile.is_zipfile(file):
-            _check_crc(file)
+            _check_archive(file)
     except OSError as error:
         raise BundleError(f"{file} cannot be read ({error.strerror}): check its permissions and the disk.") from None
 
 
-def _check_crc(file: Path) -> None:
-    """torch does not verify the checksums of its archives; zipfile does, at about a gigabyte a second."""
+def _check_archive(file: Path) -> None:
+    """Checksums, which torch does not verify, at about a gigabyte a second; and that there is no program inside."""
     try:
         with zipfile.ZipFile(file) as archive:
             broken = archive.testzip()
+            is_program = any(name.endswith(TORCHSCRIPT_ENTRY) for name in archive.namelist())
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise _damaged(file, error) from None
     if broken is not None:
         raise BundleError(f"{file} is corrupted ({broken} has a wrong checksum): download it again.")
+    if is_program:
+        raise BundleError(f"{file} is a TorchScript program: use the official weights of that name.")
 
 
 def _damaged(file: Path, error: Exception) -> BundleError:

@@ -22,13 +22,13 @@ def num_threads_for(num_cpus: float | None, configured: int | None) -> int:
     return num_visible if num_cpus is None else max(1, min(math.floor(num_cpus), num_visible))
 
 
-def num_visible_cpus(cgroup_root: Path = CGROUP_ROOT) -> int:
+def num_visible_cpus() -> int:
     """Cores that the affinity mask and the container's CPU quota leave to this process, at least one."""
     if hasattr(os, "sched_getaffinity"):
         num_cores = len(os.sched_getaffinity(0))
     else:  # macOS
         num_cores = os.cpu_count() or 1
-    return max(1, min(num_cores, math.floor(_cgroup_quota(cgroup_root))))
+    return max(1, min(num_cores, math.floor(_cgroup_quota(CGROUP_ROOT))))
 
 
 def _cgroup_quota(root: Path) -> float:

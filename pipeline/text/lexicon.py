@@ -139,9 +139,13 @@ class _Index:
             lengths.setdefault(word[0].lower(), set()).add(len(word))
         self._lengths = {char: sorted(found, reverse=True) for char, found in lengths.items()}
 
+    def starts(self, text: str) -> list[int]:
+        """Where a word could begin."""
+        return [start for start, char in enumerate(text) if char.lower() in self._lengths]
+
     def at(self, text: str, start: int) -> Iterator[tuple[int, str]]:
         """(end, word) of the words that begin at `start`; Latin words and numbers match whole."""
-        for length in self._lengths.get(text[start].lower(), ()):
+        for length in self._lengths[text[start].lower()]:
             end = start + length
             written = text[start:end]
             if len(written) < length or not (_is_boundary(text, start) and _is_boundary(text, end)):
@@ -188,12 +192,11 @@ class Lexicon:
         """Matches from left to right, without overlap, the longest first."""
         self._refresh()
         matches: list[Match] = []
-        position = 0
-        while position < len(text):
-            match = self._match_at(text, position)
-            if match:
+        end = 0
+        for start in self._index.starts(text):
+            if start >= end and (match := self._match_at(text, start)):
                 matches.append(match)
-            position = match.end if match else position + 1
+                end = match.end
         return matches
 
     def entries(self, after: str = "", limit: int = 100) -> list[Entry]:

@@ -63,14 +63,15 @@ def _one_changes(chars: list[str], k: int) -> bool:
     return k + 1 < len(chars) and not after_number and chars[k + 1] not in _NO_SANDHI_BEFORE
 
 
-def mandarin_symbols(syllable: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def mandarin_symbols(syllable: str) -> tuple[str, ...]:
     """Text symbols of a syllable: hao3 -> zh:h zh:ao3. A syllabic n or m is read like en."""
     for initial in _INITIALS:
         if syllable.startswith(initial) and len(syllable) > len(initial) + 1:
-            return [f"zh:{initial}", f"zh:{syllable[len(initial) :]}"]
+            return f"zh:{initial}", f"zh:{syllable[len(initial) :]}"
     if syllable[:-1] in ("n", "m"):
-        return [f"zh:en{syllable[-1]}"]
-    return [f"zh:{syllable}"]
+        return (f"zh:en{syllable[-1]}",)
+    return (f"zh:{syllable}",)
 
 
 def number_words(number: int) -> str:

@@ -107,7 +107,7 @@ class PhonemeTokenizer:
             symbols[mark_at] = "."
         return symbols if len(symbols) > 1 else []
 
-    def _unit_symbols(self, unit: str, readings: Sequence[Reading]) -> list[str]:
+    def _unit_symbols(self, unit: str, readings: Sequence[Reading]) -> Sequence[str]:
         if not mandarin.is_hanzi(unit[0]):
             return self._word_symbols(unit, readings)
         symbols: list[str] = []
@@ -119,7 +119,7 @@ class PhonemeTokenizer:
                 symbols += [s for syllable in self._mandarin.spoken("".join(run)) for s in mandarin_symbols(syllable)]
         return symbols
 
-    def _word_symbols(self, word: str, readings: Sequence[Reading]) -> list[str]:
+    def _word_symbols(self, word: str, readings: Sequence[Reading]) -> Sequence[str]:
         given = [reading for reading in readings if reading is not None]
         if given:
             return reading_symbols(" ".join(given))

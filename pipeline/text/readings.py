@@ -84,13 +84,14 @@ def _check_phone(phone: str) -> None:
     raise ValueError(f"{phone!r} is no ARPAbet phone as in CMUdict")
 
 
-def reading_symbols(reading: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def reading_symbols(reading: str) -> tuple[str, ...]:
     """Text symbols of a valid reading, for the phoneme tokenizer."""
-    return [
+    return tuple(
         symbol
         for sound in reading.split()
         for symbol in ([_phone_symbol(sound)] if sound[0].isupper() else _syllable_symbols(sound))
-    ]
+    )
 
 
 def _phone_symbol(phone: str) -> str:
@@ -101,11 +102,11 @@ def _phone_symbol(phone: str) -> str:
     return f"en:{sound}{stress}"
 
 
-def _syllable_symbols(syllable: str) -> list[str]:
+def _syllable_symbols(syllable: str) -> tuple[str, ...]:
     """An erhua syllable (nar3) is its base and a light er: the voice heard no merged ones."""
     base = syllable[:-1]
     if base.endswith("r") and base != "er":
-        return [*mandarin_symbols(base[:-1] + syllable[-1]), "zh:er5"]
+        return *mandarin_symbols(base[:-1] + syllable[-1]), "zh:er5"
     return mandarin_symbols(syllable)
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Segmenter(Protocol):
-    def cut(self, sentence: str) -> Iterator[str]:
+    def cut(self, sentence: str, cut_all: bool = False, HMM: bool = True) -> Iterator[str]:
         """Words in order; together they are the sentence."""
         ...
 

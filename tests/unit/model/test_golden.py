@@ -104,7 +104,7 @@ def test_no_golden_array_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_the_whole_prompt_path_starts_with_the_prompt(folder: str) -> None:
+def test_the_lm_reads_the_prompts_tokens_last(folder: str) -> None:
     c = case(folder)
     prompt = c["speech_tokens"][:, :5]
     with torch.inference_mode():

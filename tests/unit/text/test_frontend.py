@@ -201,7 +201,9 @@ def test_given_pinyin_is_respelled_only_where_the_reading_differs(make: Make) ->
 
 def test_the_lexicon_gives_readings_and_respellings(make: Make) -> None:
     lexicon = lexicon_of(
-        Entry("重庆", "pinyin", "chong2 qing4"), Entry("K8s", "respelling", "kubernetes"), Entry("AI", "respelling", "A I")
+        Entry("重庆", "pinyin", "chong2 qing4"),
+        Entry("K8s", "respelling", "kubernetes"),
+        Entry("AI", "respelling", "A I"),
     )
     (utterance,) = prepare(make(Letters(), lexicon), "在重庆用K8s跑AI。")
     assert utterance.text == "在崇庆用kubernetes跑A I。"

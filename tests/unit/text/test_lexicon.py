@@ -40,13 +40,16 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def _wait_for(client: redis.Redis) -> None:
     deadline_s = time.monotonic() + 10
-    while True:
-        try:
-            client.ping()
-            return
-        except redis.ConnectionError:
-            assert time.monotonic() < deadline_s, "redis-server did not start within 10 s"
-            time.sleep(0.02)
+    while not _answers(client):
+        assert time.monotonic() < deadline_s, "redis-server did not start within 10 s"
+        time.sleep(0.02)
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
 
 
 @pytest.fixture(params=["sqlite", "redis"])

@@ -11,7 +11,9 @@ def speak(inner: str) -> list[Segment]:
     return parse_markup(f"<speak>{inner}</speak>")
 
 
-@pytest.mark.parametrize("text", ["你好，世界", "a [b] c", "[pause] [ ]]", "[1] see [pin yin:x]", "1 < 2 && 3 > 2", "[", ""])
+@pytest.mark.parametrize(
+    "text", ["你好，世界", "a [b] c", "[pause] [ ]]", "[1] see [pin yin:x]", "1 < 2 && 3 > 2", "[", ""]
+)
 def test_text_without_markup_is_untouched(text: str) -> None:
     assert "".join(segment.text for segment in parse_markup(text)) == text
     assert parse_markup(text) == [Segment(text)]
@@ -75,7 +77,9 @@ def test_voice_rate_and_language_nest() -> None:
     assert (last.voice, last.rate, last.language) == ("英文女", 1.0, None)
 
 
-@pytest.mark.parametrize(("rate", "factor"), [("fast", 1.25), ("120%", 1.2), ("+20%", 1.2), ("-20%", 0.8), ("1.5", 1.5)])
+@pytest.mark.parametrize(
+    ("rate", "factor"), [("fast", 1.25), ("120%", 1.2), ("+20%", 1.2), ("-20%", 0.8), ("1.5", 1.5)]
+)
 def test_rates(rate: str, factor: float) -> None:
     assert speak(f'<prosody rate="{rate}">a</prosody>')[0].rate == pytest.approx(factor)
 

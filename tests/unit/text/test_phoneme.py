@@ -117,14 +117,17 @@ def test_pinyin_is_brought_to_tone_numbers(written: str, syllables: tuple[str, .
 
 
 @pytest.mark.parametrize(
-    ("written", "reason"), [("xyz1", "no Mandarin syllable"), ("hao", "has no tone"), ("hao6", "no tone"), ("", "no syll")]
+    ("written", "reason"),
+    [("xyz1", "no Mandarin syllable"), ("hao", "has no tone"), ("hao6", "no tone"), ("", "no syll")],
 )
 def test_pinyin_that_is_none_is_refused_with_the_reason(written: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_pinyin(written)
 
 
-@pytest.mark.parametrize(("written", "reason"), [("HH QX", "no ARPAbet"), ("OW", "OW has no stress"), (" ", "no phone")])
+@pytest.mark.parametrize(
+    ("written", "reason"), [("HH QX", "no ARPAbet"), ("OW", "OW has no stress"), (" ", "no phone")]
+)
 def test_phones_that_are_none_are_refused_with_the_reason(written: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_phones(written)

@@ -63,7 +63,7 @@ def test_a_missing_ranks_file_is_named(tmp_path: Path) -> None:
 
 def test_export_without_the_ranks_says_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokenizer_files, "_installed_assets", list)
-    with pytest.raises(BundleError, match="pip install --no-deps openai-whisper.*--ranks FILE"):
+    with pytest.raises(BundleError, match=r"pip install --no-deps openai-whisper.*--ranks FILE"):
         find_whisper_ranks(tmp_path)
 
 

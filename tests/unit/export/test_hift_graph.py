@@ -1,0 +1,124 @@
+"""The vocoder's graphs against the official code's arrays, torch, and their stated receptive fields."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.export.checkpoint import load_checkpoint
+from pipeline.export.hift_graph import build_hift_graphs
+from pipeline.export.receptive_field import f0_receptive_field, receptive_field
+from pipeline.model.config import HiFTConfig
+from pipeline.model.hift import HiFTGenerator
+from pipeline.runtime.session import Session, make_session
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+CHECKPOINTS = ["reference-small", "reference-50hz"]
+
+
+def sessions_of(module: HiFTGenerator, config: HiFTConfig) -> tuple[Session, Session]:
+    state = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
+    graphs = build_hift_graphs(state, config)
+    f0, vocoder = (make_session(graphs[name].SerializeToString(), num_threads=1) for name in ("f0_predictor", "vocoder"))
+    return f0, vocoder
+
+
+def small(**changes: object) -> HiFTConfig:
+    config = load_checkpoint(GOLDEN / "reference-small").config.hift
+    return replace(config, mel_bins=6, base_channels=16, f0_channels=8, **changes)
+
+
+CONFIGS = {
+    "official": small(),
+    "two kernels": small(
+        resblock_kernel_sizes=(3, 7),
+        resblock_dilations=((1, 3, 5), (1, 3)),
+        source_resblock_kernel_sizes=(5, 3),
+        source_resblock_dilations=((1,), (1, 2)),
+    ),
+    "three stages": small(
+        upsample_rates=(4, 3, 2),
+        upsample_kernel_sizes=(8, 7, 4),
+        n_fft=20,
+        stft_hop=5,
+        resblock_kernel_sizes=(3,),
+        resblock_dilations=((1, 2),),
+        source_resblock_kernel_sizes=(3, 3, 3),
+        source_resblock_dilations=((1,), (1,), (1,)),
+    ),
+}
+
+
+@pytest.fixture(params=CONFIGS)
+def config(request: pytest.FixtureRequest) -> HiFTConfig:
+    return CONFIGS[request.param]
+
+
+@pytest.fixture
+def module(config: HiFTConfig) -> HiFTGenerator:
+    torch.manual_seed(0)
+    return HiFTGenerator(config).eval()
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_f0_and_wave_equal_the_official_ones(name: str) -> None:
+    checkpoint, arrays = load_checkpoint(GOLDEN / name), np.load(GOLDEN / name / "golden.npz")
+    f0, vocoder = sessions_of(checkpoint.hift, checkpoint.config.hift)
+    mel = np.ascontiguousarray(arrays["hift.mel"].transpose(0, 2, 1))
+    np.testing.assert_allclose(f0.run({"mel": mel})["f0"], arrays["hift.f0"], atol=1e-4)
+    wave = vocoder.run({"mel": mel, "source": arrays["hift.source"][:, 0]})["wave"]
+    np.testing.assert_allclose(wave, arrays["hift.wave"], atol=1e-4)
+
+
+@pytest.mark.parametrize("num_frames", [1, 2, 9])
+def test_vocoder_equals_torch_for_any_size_and_length(
+    config: HiFTConfig, module: HiFTGenerator, num_frames: int
+) -> None:
+    random = np.random.default_rng(num_frames)
+    mel = random.standard_normal((2, num_frames, 6)).astype(np.float32)
+    source = random.standard_normal((2, num_frames * config.samples_per_frame)).astype(np.float32)
+    f0, vocoder = sessions_of(module, config)
+    with torch.inference_mode():
+        mel_t = torch.from_numpy(mel).transpose(1, 2)
+        wave = module.decode(mel_t, torch.from_numpy(source)[:, None])
+        pitch = module.f0_predictor(mel_t)
+    np.testing.assert_allclose(vocoder.run({"mel": mel, "source": source})["wave"], wave.reshape(2, -1), atol=1e-5)
+    np.testing.assert_allclose(f0.run({"mel": mel})["f0"], pitch, atol=1e-5)
+
+
+def touched_frames(session: Session, inputs: dict[str, np.ndarray], name: str, middle: int, output: str) -> np.ndarray:
+    """Distances in frames, negative to the left, from the frame that was changed to those that changed with it."""
+    num_frames = inputs["mel"].shape[1]
+    changed = {**inputs, name: inputs[name].copy()}
+    frames = changed[name].reshape(1, num_frames, -1)
+    frames[:, middle] += 3.0
+    before, after = (session.run(values)[output].reshape(num_frames, -1) for values in (inputs, changed))
+    return np.flatnonzero((before != after).any(axis=1)) - middle
+
+
+def test_receptive_field_is_exact(config: HiFTConfig, module: HiFTGenerator) -> None:
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if "bias" not in name and "alpha" not in name:
+                parameter.abs_()  # nothing cancels
+    field = receptive_field(config)
+    middle, num_frames = 2 * field, 4 * field + 1
+    random = np.random.default_rng(0)
+    inputs = {
+        "mel": random.standard_normal((1, num_frames, 6)).astype(np.float32),
+        "source": 0.1 * random.standard_normal((1, num_frames * config.samples_per_frame)).astype(np.float32),
+    }
+    _, vocoder = sessions_of(module, config)
+    distances = np.concatenate([touched_frames(vocoder, inputs, name, middle, "wave") for name in ("mel", "source")])
+    assert np.abs(distances).max() == field
+
+
+def test_f0_receptive_field_is_exact(config: HiFTConfig, module: HiFTGenerator) -> None:
+    mel = np.random.default_rng(0).standard_normal((1, 31, 6)).astype(np.float32)
+    f0, _ = sessions_of(module, config)
+    distances = touched_frames(f0, {"mel": mel}, "mel", 15, "f0")
+    assert (distances.min(), distances.max()) == (-f0_receptive_field(), f0_receptive_field())
