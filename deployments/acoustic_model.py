@@ -63,6 +63,13 @@ class AcousticModel:
         self._metrics.observe(self._engine)
         return [*streams]
 
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """For a custom autoscaling policy: it can add replicas while sequences wait, before any is refused."""
+        return {
+            "running_sequences": float(self._engine.num_running),
+            "waiting_sequences": float(self._engine.num_waiting),
+        }
+
     async def ready(self) -> None:
         if not self._engine.is_healthy(MAX_SILENCE_S):
             raise StageFailed("the acoustic engine does not answer: its replica is about to be restarted.")

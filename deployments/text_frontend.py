@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pipeline.text.frontend import Frontend
-
 from deployments.batching import Batcher, BatchWindow
 from pipeline.build import build_frontend, open_bundle
 from pipeline.config import ServiceConfig
+from pipeline.text.frontend import Frontend
 from pipeline.types import SpeechRequest, Utterance
 
 

@@ -145,7 +145,7 @@ class OnnxSpeechLM:
                 f"a sequence of {longest} positions cannot grow past max_context ({self.max_context}): raise it."
             )
         step = self._decode_step(len(lengths), self._tables.bucket(longest + 1))
-        step.hidden[:, 0] = self._tables.speech_hidden[token_ids]
+        np.take(self._tables.speech_hidden, token_ids, axis=0, out=step.hidden[:, 0])
         step.past_length[:] = lengths
         logits = step.run()
         self._cache.advance()

@@ -77,13 +77,17 @@ def read_weights(file: Path) -> Weights:
     weights = read_pickle(file)
     if not isinstance(weights, dict) or not weights or not all(isinstance(name, str) for name in weights):
         raise BundleError(f"{file} holds no state dict: use the file of the official release.")
-    wrong = [name for name, value in weights.items() if not isinstance(value, Tensor) or not value.is_floating_point()]
+    wrong = [name for name, value in weights.items() if not _is_dense_float(value)]
     if wrong:
         raise BundleError(
-            f"{file} holds entries that are no float tensors ({_some(wrong)}): save the state dict alone, "
+            f"{file} holds entries that are no dense float tensors ({_some(wrong)}): save the state dict alone, "
             "without training counters or optimizer state."
         )
-    return {name: value.detach().float() for name, value in weights.items()}
+    return {name: value.detach().float().contiguous() for name, value in weights.items()}
+
+
+def _is_dense_float(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point() and value.layout is torch.strided
 
 
 def vocoder_names(weights: Weights) -> Weights:

@@ -10,7 +10,7 @@ import ast
 import operator
 import re
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -107,6 +107,19 @@ class Section:
         if not isinstance(value, dict):
             raise self.error(key, f"{_show(value)} is not a mapping")
         return Section(self.file, self._path(key), value, self.root)
+
+    def part(self, key: str, class_names: Collection[str]) -> Section:
+        """The section under `key`, whose class must be one of those."""
+        section = self.section(key)
+        if section.class_name not in class_names:
+            name = section.class_name or "no class"
+            raise self.error(key, f"{name} is not supported, only {' or '.join(class_names)}")
+        return section
+
+    def agree(self, key: str, value: int, other_key: str, other: int) -> None:
+        """Raises BundleError where two sizes that belong together differ."""
+        if value != other:
+            raise self.error(key, f"{value} does not fit {other_key}, which is {other}")
 
     def has(self, key: str) -> bool:
         return self.values.get(key) is not None

@@ -26,6 +26,7 @@ Kind = Literal["pinyin", "phonemes", "respelling"]
 Origin = Literal["lexicon", "common"]
 MAX_WORD_LENGTH = 32
 MAX_VALUE_LENGTH = 200
+RETRY_AFTER_S = 5.0  # a store that cannot be reached is left alone so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +228,7 @@ class Lexicon:
                 self._replace_words(self._store.words())
                 self._version = version
         except StageFailed as error:
+            self._next_poll_s = now + max(self._poll_s, RETRY_AFTER_S)
             log.warning("%s Known words stay in force.", error.message)
 
     def _replace_words(self, words: list[str]) -> None:

@@ -23,10 +23,16 @@ class RedisLexicon:
     def __init__(self, url: str) -> None:
         try:
             import redis
+            from redis.backoff import NoBackoff
+            from redis.retry import Retry
         except ImportError:
             raise MissingExtra("a lexicon in Redis needs an extra: pip install 'cosyvoice-serve[redis]'.") from None
         self._client: Any = redis.Redis.from_url(
-            url, decode_responses=True, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
+            url,
+            decode_responses=True,
+            socket_timeout=_TIMEOUT_S,
+            socket_connect_timeout=_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 1),  # for a connection that went stale; the default retries for seconds
         )
         self._error = redis.RedisError
 

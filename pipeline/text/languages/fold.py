@@ -17,7 +17,7 @@ _SAME = {"−": "-", "–": "-", "‐": "-", "‑": "-", "‒": "-", "﹣": "-",
          "⁄": "/", "∕": "/", "№": "No.", "″": '"', "′": "'", "＇": "'", "﹪": "%", "﹢": "+", "⩽": "≤", "⩾": "≥", "≦": "≤", "≧": "≥", "‥": "…", "⋯": "…", "ß": "ss"}
 # Emoji, dingbats, box drawing, arrows drawn as emoji, flags, tags, variation selectors, keycap; ★ ✓ × stay for rules.
 _EMOJI = re.compile(
-    "[\u20e3\u2300-\u23ff\u2500-\u2604\u2607-\u263f\u2643-\u26ff\u2701-\u2712\u2719-\u2756\u2758-\u2775\u2794-\u27bf\u2b05-\u2bff"
+    "[\u20e3\u2300-\u23ff\u2500-\u25b2\u25b4-\u2604\u2607-\u263f\u2643-\u26ff\u2701-\u2712\u2719-\u2756\u2758-\u2775\u2794-\u27bf\u2b05-\u2bff"
     "\ufe00-\ufe0f\U0001f000-\U0001faff\U000e0000-\U000e0fff]+"
 )
 _COMPATIBILITY = re.compile(

@@ -26,9 +26,13 @@ class Rule:
 
 
 class Grammar:
-    """Rewrites what its rules match and leaves the rest; earlier rules win."""
+    """Rewrites what its rules match and leaves the rest; earlier rules win.
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    `respell` is applied to what rules say, not to the text around it.
+    """
+
+    def __init__(self, rules: Iterable[Rule], respell: Callable[[str], str] | None = None) -> None:
+        self._respell = respell
         self._rules: dict[str, list[tuple[Callable[..., Match | None], Read]]] = {}
         for rule in rules:
             entry = re.compile(rule.pattern).match, rule.read
@@ -51,7 +55,7 @@ class Grammar:
         for match_at, read in self._rules[text[start]]:
             match = match_at(text, start)
             if match is not None and (reading := read(match)) is not None:
-                return reading, match.end()
+                return self._respell(reading) if self._respell else reading, match.end()
         return text[start], start + 1
 
 

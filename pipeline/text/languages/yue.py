@@ -1,46 +1,52 @@
-"""Mandarin: what is written, as it is said."""
+"""Cantonese: Chinese number rules, with Cantonese words and traditional characters in what is added."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from functools import cache, lru_cache
+from functools import cache
 
-from pipeline.text.languages.grammar import Grammar
-from pipeline.text.languages.han import calendar, codes, quantities, symbols
+from pipeline.text.languages import zh
+from pipeline.text.languages.cleaning import clean
+from pipeline.text.languages.grammar import DIGITS, Grammar, Match, Rule, after
+from pipeline.text.languages.han.numerals import digits
+from pipeline.text.languages.han.quantities import NUMBER, money_amount
 
-_SUSPECT = re.compile(r"[^\w\s，。！？；：、…—“”‘’「」『』《》〈〉（）【】·.,!?;:'\"()-]|_")
-_GAP = re.compile(r"(?<=[\u4e00-\u9fff，。！？；：、]) (?=[\u4e00-\u9fff，。！？；：、])")
+_TRADITIONAL = str.maketrans(
+    "点两万亿负摄华欧镑韩币卢铢纳码顷仑吨钟时兹电尔贝转帧减于约号划线杠问无穷积纪级马属从爱里个刻贰导连乘张阵条项韦图论远类纽",
+    "點兩萬億負攝華歐鎊韓幣盧銖納碼頃侖噸鐘時茲電爾貝轉幀減於約號劃線槓問無窮積紀級馬屬從愛里個刻貳導連乘張陣條項韋圖論遠類紐",
+)
+_WORDS = {"幺": "一", "艾特": "at", "英鎊": "英鎊", "新臺幣": "新台幣", "等于": "等於"}
+
+
+def _respell(reading: str) -> str:
+    reading = reading.translate(_TRADITIONAL)
+    for written, said in _WORDS.items():
+        reading = reading.replace(written, said)
+    return reading
+
+
+def _hong_kong_phone(match: Match) -> str:
+    return digits(match.group().replace(" ", "").replace("-", ""))
+
+
+def _dollars(match: Match) -> str | None:
+    """A bare $ is the local dollar, 蚊."""
+    value, multiple = match.groups()
+    if after(match, 1) in ("元", "蚊", "美"):
+        return money_amount(value, multiple, is_counted=True)
+    return money_amount(value, multiple, is_counted=True) + "蚊"
+
+
+RULES = (
+    Rule(DIGITS, r"(?<![\d.,$-])[2-9]\d{3}[ -]\d{4}(?![\d-])", _hong_kong_phone),
+    Rule("$", rf"\$\s?({NUMBER})(百萬|千萬|[萬億千百kKM](?![A-Za-z]))?(?!\s?[-~]\s?\d)", _dollars),
+)
 
 
 @cache
 def grammar() -> Grammar:
-    return Grammar(
-        (
-            *symbols.LIST_RULES,
-            *symbols.ADDRESS_RULES,
-            *quantities.MONEY_RULES,
-            *calendar.RULES,
-            *codes.RULES,
-            *quantities.RULES,
-            *codes.FALLBACK_RULES,
-            *symbols.RULES,
-            *codes.NAME_RULES,
-            *symbols.WORD_RULES,
-        )
-    )
+    return Grammar((*RULES, *zh.RULES), _respell)
 
 
 def say(text: str) -> str:
-    """Text whose numbers, units and marks are Chinese words; Latin words stay as they are."""
-    return clean(grammar().say(text))
-
-
-def clean(text: str) -> str:
-    """Drops marks nobody says, and the blanks between Chinese words that they leave."""
-    return _GAP.sub("", _SUSPECT.sub(lambda match: _spoken_or_blank(match.group()), text)).strip()
-
-
-@lru_cache(maxsize=4096)
-def _spoken_or_blank(char: str) -> str:
-    return char if unicodedata.category(char)[0] in "LMNP" and char not in "_*#@\\|^" else " "
+    """Text whose numbers, units and marks are Cantonese words; Latin words stay as they are."""
+    return zh.without_gaps(clean(grammar().say(text)))

@@ -112,6 +112,7 @@ def test_a_speech_prefix_is_the_same_as_decoding_it(
 ) -> None:
     tokens = golden["speech_tokens"][0, :20]
     at_once = lm.prefill([dataclasses.replace(prompt, speech_prefix=tokens)])[0]
+    lm.retire(0)
     np.testing.assert_allclose(at_once, forced_logits(lm, prompt, tokens)[-1], atol=TOLERANCE, rtol=0)
 
 
@@ -200,9 +201,15 @@ def test_logits_of_a_step_outlive_the_next_one(lm: OnnxSpeechLM, prompt: LMPromp
     np.testing.assert_array_equal(first, kept)
 
 
+def test_every_running_sequence_needs_its_token(lm: OnnxSpeechLM, prompt: LMPrompt) -> None:
+    lm.prefill([prompt, prompt])
+    with pytest.raises(ValueError, match="shape"):
+        lm.decode(np.array([1]))
+
+
 def test_a_prompt_longer_than_the_context_is_refused_with_its_sizes(lm: OnnxSpeechLM, prompt: LMPrompt) -> None:
     long = dataclasses.replace(prompt, text_ids=np.zeros(120, np.int64), speech_prefix=np.zeros(6, np.int64))
-    with pytest.raises(InvalidRequest, match="120 text tokens and 6 prompt tokens take 129 .* max_context is 128"):
+    with pytest.raises(InvalidRequest, match=r"120 text tokens and 6 prompt tokens take 129 .* max_context is 128"):
         lm.prefill([long])
 
 

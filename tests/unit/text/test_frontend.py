@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipeline.config import TextConfig
 from pipeline.errors import InvalidRequest, TextTooLong, VoiceNotFound
@@ -243,3 +245,13 @@ async def test_the_local_stage_answers_like_the_frontend(make: Make) -> None:
 
 def test_warming_up_needs_no_request(make: Make) -> None:
     make().warm_up()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=80))
+def test_any_text_is_prepared_or_refused(make: Make, text: str) -> None:
+    try:
+        utterances = prepare(make(Letters()), text)
+    except InvalidRequest:
+        return
+    assert all(utterance.text_ids for utterance in utterances)

@@ -166,7 +166,7 @@ def test_a_lost_redis_leaves_what_is_cached_in_force(redis_url: str) -> None:
     store = RedisLexicon(redis_url)
     lexicon = Lexicon(store, poll_s=0.0)
     assert lexicon.find("重庆")
-    store._client = redis.Redis(port=1, socket_connect_timeout=0.2)
+    store._client = RedisLexicon("redis://127.0.0.1:1/0")._client
     assert [match.entry for match in lexicon.find("重庆")] == [CHONGQING]
     with pytest.raises(StageFailed, match="cannot be reached"):
         lexicon.put(CHONGQING)

@@ -100,8 +100,8 @@ def unit_name(symbol: str, is_one: bool) -> str | None:
 
 
 def _measure(match: Match) -> str | None:
-    sign, value, large, second, gap, symbol = match.groups()
-    if gap and symbol in _ONLY_ATTACHED or symbol in ("in", "us") and not re.match(r"[\s,.)x]|$", after(match, 1)):
+    sign, value, large, second, gap, symbol, stop = match.groups()
+    if gap and symbol in _ONLY_ATTACHED and not stop or symbol in ("in", "us") and not re.match(r"[\s,.)x]|$", after(match, 1)):
         return None
     name = unit_name(symbol, value == "1" and not second and not large)
     if name is None:
@@ -243,7 +243,7 @@ RULES = (
     Rule(DIGITS, r"(?<![\d.-])\d{3}-\d{4}(?![\d-])", _phone),
     Rule(DIGITS + "-+±~", rf"(?:(?:(?<![\w)])([-+±~]))|)(?<![\d.])({NUMBER})(?:{_TO}({NUMBER}))?\s?(%|‰)", _percent),
     Rule(DIGITS, r"(?<![\d.])(\d)'\s?(\d{1,2})\"?(?!\d)", _height),
-    Rule(DIGITS + "-+±~", rf"(?:(?:(?<![\w)])([-+±~]))|)(?<![\d.])({NUMBER})(\s(?:hundred|thousand|million|billion))?(?:{_TO}({NUMBER}))?([ -]?)({_SUFFIX})", _measure),
+    Rule(DIGITS + "-+±~", rf"(?:(?:(?<![\w)])([-+±~]))|)(?<![\d.])({NUMBER})(\s(?:hundred|thousand|million|billion))?(?:{_TO}({NUMBER}))?([ -]?)({_SUFFIX})(\.(?=\s[a-z\d]|,|$))?", _measure),
     Rule(DIGITS, r"(?<![\d/.])(?:(\d{1,4})[ -])?(\d{1,4})/(\d{1,4})(?![\d/]|\.\d)", _fraction),
     Rule(DIGITS + "".join(_VULGAR), rf"(?<![\d/.])(\d{{1,4}} ?)?([{''.join(_VULGAR)}])", _vulgar),
     Rule(DIGITS, r"(?<![\d:.])\d{1,6}(?:\.\d{1,3})?(?:\s?:\s?\d{1,6}(?:\.\d{1,3})?){1,3}(?![\d:])", _ratio),
@@ -258,7 +258,7 @@ RULES = (
     Rule(DIGITS, rf"{_FREE}({NUMBER})[xX](?![\w])", _times_over),
     Rule(DIGITS, rf"{_FREE}({NUMBER})(\s?{_LARGE}(?![A-Za-z]))?\+(?![\w+])", _plus),
     Rule(DIGITS + "-+~", rf"(?:(?:(?<![\w)])([-+~]))|)(?<![\d.])({NUMBER})({_LARGE}(?<=[kKMB])(?![A-Za-z]))?{_TO}({NUMBER})(?![\d:-]|\.\d)", _range),
-    Rule(DIGITS + "-+~", rf"(?:(?:(?<![\w)])([-+~]))|)(?<![\d.])({NUMBER})([kK])(?![A-Za-z])", _large_number),
+    Rule(DIGITS + "-+~", rf"(?:(?:(?<![\w)])([-+~]))|)(?<![\d.])({NUMBER})(k)(?![A-Za-z])", _large_number),
     Rule(DIGITS + "-+±~.", rf"(?:(?:(?<![\w)])([-+±~]))|)({NUMBER}|(?<!\d)\.\d{{1,40}})", _number),
     Rule(DIGITS, r"\d+", lambda match: digits(match.group())),
 )

@@ -15,9 +15,9 @@ ABBREVIATIONS = {
     "ln": "lane", "apt": "apartment", "dept": "department", "inc": "incorporated", "ltd": "limited", "corp": "corporation", "co": "company", "approx": "approximately", "est": "established",
     "fig": "figure", "figs": "figures", "vol": "volume", "pp": "pages", "ch": "chapter", "sec": "section", "ext": "extension", "tel": "telephone", "govt": "government", "assn": "association",
     "univ": "university", "intl": "international", "temp": "temperature", "misc": "miscellaneous", "hr": "hour", "hrs": "hours", "min": "minutes", "mins": "minutes", "lbs": "pounds", "oz": "ounces",
-    "yr": "year", "yrs": "years", "pres": "president", "supt": "superintendent", "sq": "square", "cf": "compare", "viz": "namely", "al": "al", "esq": "esquire", "messrs": "messieurs", "adj": "adjective", "max": "maximum", "no": "no", "nos": "numbers", "eq": "equation", "ed": "edition", "hwy": "highway", "pkwy": "parkway", "ct": "court", "pl": "place",
+    "yr": "year", "yrs": "years", "pres": "president", "supt": "superintendent", "sq": "square", "cf": "compare", "viz": "namely", "al": "al", "esq": "esquire", "messrs": "messieurs", "adj": "adjective", "max": "maximum", "eq": "equation", "ed": "edition", "hwy": "highway", "pkwy": "parkway", "ct": "court", "pl": "place",
 }  # fmt: skip
-_ONLY_BEFORE_NUMBER = frozenset(("fig", "figs", "pp", "ch", "sec", "vol", "no", "nos", "eq", "ext", "max", "min"))
+_ONLY_BEFORE_NUMBER = frozenset(("fig", "figs", "pp", "ch", "sec", "vol", "eq", "ext", "max", "min"))
 _ONLY_AFTER_NUMBER = frozenset(("hr", "hrs", "mins", "lbs", "oz", "yr", "yrs", "ft"))
 _ONLY_BEFORE_NAME = frozenset(("gen", "col", "lt", "sgt", "capt", "gov", "sen", "rep", "rev", "hon", "mt", "ft", "pres"))
 _RULERS = frozenset(
@@ -121,12 +121,14 @@ def _roman(match: Match) -> str | None:
 
 
 def _sign(match: Match) -> str | None:
-    said = _SIGNS[match.group().strip()]
+    said = _SIGNS[match.group()]
+    if match.group() in "<>≤≥" and re.search(r"\w ?$", before(match, 2)):
+        said = f"is {said}"
     return f" {said} " if said else " "
 
 
 def _between(match: Match) -> str:
-    return f" {_SIGNS[match.group().strip()]} "
+    return f" is {_SIGNS[match.group()]} " if match.group()[0] in "<>" else f" {_SIGNS[match.group()]} "
 
 
 def _minus(match: Match) -> str | None:
@@ -140,7 +142,7 @@ def _power(match: Match) -> str:
     exponent = match.group(1).translate(_SUPERSCRIPTS)
     if exponent in ("2", "3"):
         return {"2": " squared ", "3": " cubed "}[exponent]
-    return f" to the {number(exponent) if exponent.lstrip('+-').isdigit() else exponent} "
+    return f" to the power of {number(exponent) if exponent.lstrip('+-').isdigit() else exponent} "
 
 
 def _subscript(match: Match) -> str:
@@ -177,7 +179,7 @@ def _plain(match: Match) -> str:
 
 
 ADDRESS_RULES = addresses.rules(_MARKS, digits, joint=" ")
-LIST_RULES = (Rule(DIGITS + "(", r"(?:(?<=\n)|(?<![\s\S]))\(?(\d{1,3})[.)] ", _list_number),)
+LIST_RULES = (Rule(DIGITS + "(", r"(?:(?<=\n)|(?<![\s\S]))\(?([1-9]\d?)[.)] ", _list_number),)
 RULES = (
     Rule("Ss", r"\bSt\.", _saint),
     Rule("Dd", r"\bDr\.", _doctor),

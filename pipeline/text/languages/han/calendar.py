@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.text.languages.grammar import DIGITS, Match, Rule, after, before
+from pipeline.text.languages.grammar import DIGITS, Match, Rule, after, before, constant
 from pipeline.text.languages.han.numerals import cardinal, digits
 
 _DASH = r"\s?(?:-|~|—{1,2}|至|到)\s?"
@@ -34,6 +34,14 @@ def _date_until_day(match: Match) -> str | None:
     return f"{digits(year)}年{cardinal(month)}月{cardinal(day)}日到{until}{cardinal(last_day)}日"
 
 
+def _dates(match: Match) -> str | None:
+    first_year, _, first_month, first_day, last_year, last_month, last_day = match.groups()
+    if not _is_date(first_month, first_day) or not _is_date(last_month, last_day):
+        return None
+    first = f"{digits(first_year)}年{cardinal(first_month)}月{cardinal(first_day)}日"
+    return f"{first}到{digits(last_year)}年{cardinal(last_month)}月{cardinal(last_day)}日"
+
+
 def _year_month(match: Match) -> str | None:
     year, month = match.groups()
     return f"{digits(year)}年{cardinal(month)}月" if 1 <= int(month) <= 12 else None
@@ -61,7 +69,7 @@ def _is_year_name(year: str, match: Match) -> bool:
         return False
     if len(year) == 4:
         is_round = year.endswith("00") and counted and not following.startswith(("间", "間", "的", "内", "以"))
-        return "1000" < year < "3000" and not (is_round and following.startswith(("历", "歷", "前", "以前", "之前", "后", "多", "来")))
+        return "1000" < year < "3000" and not (is_round and following.startswith(("历", "歷", "前", "以前", "之前", "多", "来")))
     if len(year) == 3:
         return before(match, 3).endswith(("公元", "元前", "西元"))
     if following[:1].isdigit() or following[:1] in ("款", "版", "产", "產", "属", "生", "出", "底", "初", "末", "春", "夏", "秋", "冬"):
@@ -102,8 +110,9 @@ def _memorial_day(match: Match) -> str:
 
 
 def clock(hour: str, minute: str, second: str | None = None) -> str:
+    """Three o'clock is 三点, half past 半, five past 零五."""
     said = ("两" if int(hour) == 2 else cardinal(hour)) + "点"
-    if second is not None:
+    if second not in (None, "00"):
         return f"{said}{_two_places(minute)}分{_two_places(second)}秒"
     if minute == "00":
         return said
@@ -134,10 +143,11 @@ def _part_of_day(half: str, hour: int) -> str:
 
 
 def _times(match: Match) -> str | None:
-    first_hour, first_minute, last_hour, last_minute = match.groups()
+    first_hour, first_minute, last_hour, last_minute, half = match.groups()
     if int(first_hour) > 24 or int(last_hour) > 24:
         return None
-    return f"{clock(first_hour, first_minute)}到{clock(last_hour, last_minute)}"
+    part = _part_of_day(half, int(first_hour)) if half else ""
+    return f"{part}{clock(first_hour, first_minute)}到{clock(last_hour, last_minute)}"
 
 
 def _english_hour(match: Match) -> str | None:
@@ -148,6 +158,7 @@ def _english_hour(match: Match) -> str | None:
 
 
 RULES = (
+    Rule(DIGITS, rf"{_NOT_IN_NUMBER}([12]\d{{3}})([-/.])(\d{{1,2}})\2(\d{{1,2}}){_DASH}([12]\d{{3}})\2(\d{{1,2}})\2(\d{{1,2}})(?![\d/-])", _dates),
     Rule(DIGITS, rf"{_NOT_IN_NUMBER}([12]\d{{3}})([-/.])(\d{{1,2}})\2(\d{{1,2}})\s?[-~—至到]\s?(?:(\d{{1,2}})\2)?(\d{{1,2}})(?![\d.:/-])[日号]?", _date_until_day),
     Rule(DIGITS, rf"{_NOT_IN_NUMBER}([12]\d{{3}})([-/.])(\d{{1,2}})\2(\d{{1,2}})(?![\d/-]|\.\d)[日号]?T?", _numeric_date),
     Rule(DIGITS, r"(\d{2,4})(年?)" + _DASH + r"(\d{2,4})(年(?!级|後|后|的?历史|以上|左右|期))(?<=\d{4}年)", _years),
@@ -159,9 +170,11 @@ RULES = (
     Rule(DIGITS, r"(\d{1,2})世[纪紀](\d0)年代|(\d{2,4})年代", _decade),
     Rule(DIGITS, rf"{_NOT_IN_NUMBER}([0-9][05](?:、[0-9][05]){{0,3}})([后後](?!面|来|來|天|年|的|才|会|，|又|再))(?<!\d\d[分秒天年]后)", _born_after),
     Rule(DIGITS, rf"{_NOT_IN_NUMBER}(\d{{2,4}})\s?年", _year),
-    Rule(DIGITS, rf"{_NOT_IN_NUMBER}(\d{{1,2}})[./·・-](\d{{1,2}})(?=事件|惨案|慘案|事变|事變|运动|運動|起义|讲话|特大|地震|恐怖|袭击)", _memorial_day),
+    Rule(DIGITS, rf"{_NOT_IN_NUMBER}(\d{{1,2}})[./·・-](\d{{1,2}})(?=事件|惨案|慘案|事变|事變|运动|運動|起义|晚会|打假|国际消费者|讲话|特大|地震|恐怖|袭击)", _memorial_day),
     Rule(DIGITS, rf"{_NOT_IN_NUMBER}(\d{{1,2}})[./-](\d{{1,2}})(?=[日号]|劳动节|国庆|放假|假期|黄金周|儿童节|妇女节|建军节|情人节|活动|截止|开始|上映|发布会)[日号]?", _month_day),
-    Rule(DIGITS, rf"{_NOT_IN_NUMBER}(\d{{1,2}})[:：]([0-5]\d){_DASH}(\d{{1,2}})[:：]([0-5]\d)(?![\d:：])", _times),
+    Rule(DIGITS, rf"{_NOT_IN_NUMBER}(\d{{1,2}})[:：]([0-5]\d){_DASH}(\d{{1,2}})[:：]([0-5]\d)(?![\d:：])(?:\s?([AaPp])\.?[Mm]\b\.?)?", _times),
     Rule(DIGITS, rf"{_NOT_IN_NUMBER}{_CLOCK}(?:\s?([AaPp])\.?[Mm]\b\.?)?", _time),
+    Rule("-~—", r"(?<=[日月号年时点分秒元岁万亿个米度级章页])\s?(?:-|~|—{1,2})\s?(?=\d|第\d)(?<!后-)", constant("到")),
+    Rule("-~—", r"(?<=[一二三四五六日天])(?:-|~|—{1,2})(?=周[一二三四五六日天]|星期[一二三四五六日天]|礼拜[一二三四五六日天])", constant("到")),
     Rule(DIGITS, rf"{_NOT_IN_NUMBER}(\d{{1,2}})\s?([AaPp])\.?[Mm](?![A-Za-z])\.?", _english_hour),
 )

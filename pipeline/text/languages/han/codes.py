@@ -12,7 +12,7 @@ _CODE_BEFORE = re.compile(
     r"|邮编|邮政编码|郵編|QQ|qq|QQ群|微信|房间|房号|门牌|证号|代码|股票|车牌|车牌号|航班|航班号|车次|序列号|ISBN|货号|批号|区号|考号|准考证|会员号|条形码|群号|ID|id|PIN|暗号|快递|运单|取件码|邀请码|兑换码|警号|许可证|备案|档案|文号|保单|流水号|Tel|TEL|tel|拨打|拨|致电|来电|回复)"
     r"(?:号|號|号码|码|为|為|是|了|到|：|:|#|\s|No\.?){0,4}$"
 )
-_CALL_BEFORE = re.compile(r"(?:拨打?|打|撥|叫|致电|报警|热线|電話|电话|呼|求助|联系)[^。，；！？\d]{0,3}(?:\d{3,5}[或和、及与/]\s?){0,2}$")
+_CALL_BEFORE = re.compile(r"(?:拨打?|打|撥|叫|致电|报警|火警|匪警|急救|热线|電話|电话|呼|求助|联系)[^。，；！？\d]{0,3}(?:\d{3,5}[或和、及与/]\s?){0,2}$")
 _CALL_AFTER = re.compile(r"\s?(?:报警|急救|热线|熱線|电话|指挥中心|民警|接警|服务台|客服|消防|专线|官网|订票|购票|抢票|平台投诉)")
 _ROOM_AFTER = re.compile(r"\s?(?:室|房间|房間|号房|號房|号室|寝室|宿舍|教室|包间|包厢|会议室|病房|号病房|房(?!子|租|价)|路(?!口|程|人)公?|路$|路[，。车]|号(?:公交|列车|航班))")
 _SERVICE_NUMBERS = re.compile(r"(?:110|119|120|122|114|911|999|12\d{3}|100(?:86|10|00|01)|9[56]\d{3}|1\d{4})$")
@@ -42,7 +42,7 @@ def _long_code(match: Match) -> str | None:
     run = match.group()
     if re.match(r"\s?(?:[个人次元块万亿美欧日港吨米年条只名公千平立%°]|[kmgt]?[mgLWVB])", after(match, 2)) and len(run) < 17:
         return None
-    return telephone(run) if len(run) > 10 or not run.endswith("000") else None
+    return telephone(run)
 
 
 def _spaced_card(match: Match) -> str:
@@ -53,7 +53,7 @@ def _context_code(match: Match) -> str | None:
     run = match.group()
     if _CODE_BEFORE.search(before(match, 12)) and not re.match(r"\s?[元块个人次部台张万%份天年小分]", after(match, 2)):
         return telephone(run)
-    if len(run) in (3, 4) and _ROOM_AFTER.match(after(match, 4)):
+    if len(run) in (3, 4) and (_ROOM_AFTER.match(after(match, 4)) or before(match, 2).endswith(("单元", "栋", "幢", "号楼"))):
         return telephone(run)
     return None
 
@@ -97,7 +97,7 @@ def _flight(match: Match) -> str:
 def _train(match: Match) -> str | None:
     letter, run = match.groups()
     is_train = len(run) > 2 or bool(re.match(r"\s?(?:次|列车|高铁|动车)", after(match, 3)))
-    if not is_train or len(run) == 3 and run.endswith("00"):
+    if not is_train or letter + run in ("C919", "C929") or len(run) == 3 and run.endswith("00"):
         return None
     return letter + (telephone(run) if len(run) > 2 else cardinal(run))
 
@@ -135,6 +135,10 @@ def _resolution(match: Match) -> str:
 def _number_sign(match: Match) -> str:
     is_rank = not match.group(1)[0].isalpha()
     return f"{'' if is_rank and before(match, 1) == '第' else '第'}{cardinal(match.group(2))}"
+
+
+def _number_hash(match: Match) -> str:
+    return cardinal(match.group(1)) + "号"
 
 
 def _hash_number(match: Match) -> str:
@@ -175,7 +179,7 @@ RULES = (
     Rule(DIGITS, r"(?<![\d.,])\d{17}[\dXx](?![\dA-Za-z])", _spaced_card),
     Rule(DIGITS, r"(?<![\d.,])\d{4}(?:[ -]\d{4}){2,4}(?:[ -]\d{1,3})?(?!\d)", _spaced_card),
     Rule(DIGITS, r"(?<![\d.,])\d{3}-\d(?:-\d{1,7}){2}-[\dX](?!\d)", _spaced_card),
-    Rule(DIGITS, r"(?<![\d.,])\d{9,40}(?![\d,.])", _long_code),
+    Rule(DIGITS, r"(?<![\d.,])\d{11,40}(?![\d,.])", _long_code),
     Rule(DIGITS, r"(?<![\d.,])\d{41,}", lambda match: digits(match.group())),
     Rule(DIGITS, r"(?<![\d.,])\d{3,20}(?![\d,.]|\s?[-~]\s?\d)(?:-\d{1,8}(?!\d))?", _context_code),
     Rule(DIGITS, r"(?<![\d.,])\d{3,5}(?![\d,.])", _service_number),
@@ -190,6 +194,7 @@ RULES = (
     Rule(LETTERS, rf"(?<=[{_PROVINCES}])[A-Z][· ]?[A-Z0-9]{{5,6}}(?![A-Za-z0-9])", _plate),
     Rule("Vv", r"(?<![A-Za-z])([vV](?:er\.?|ersion)?\s?)(\d{1,4}(?:\.\d{1,5}){0,6})(?!\d)", _version),
     Rule("NT", r"(?<![A-Za-z])(No\.?|NO\.?)\s?(\d{1,6})(?!\d)", _number_sign),
+    Rule(DIGITS, r"(?<![\d.])(\d{1,3})#(?=[楼栋机线厂门仓炉井宿库车间馆])", _number_hash),
     Rule("#", r"#(\d{1,4})(?=[\u4e00-\u9fff\s，。]|$)(?!#)", _hash_number),
     Rule("IVX", r"(?<![A-Za-z])[IVX]{1,6}(?![A-Za-z'])", _roman),
     Rule(_ROMAN_CHARS, f"[{_ROMAN_CHARS}]{{1,8}}", _roman_char),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from pipeline.text.languages.grammar import DIGITS, Match, Rule, after, before
+from pipeline.text.languages.grammar import DIGITS, Match, Rule, after, before, constant
 from pipeline.text.languages.han.numerals import cardinal, digits, number, telephone
 from pipeline.text.languages.units import ALIASES, UNITS, unit
 
@@ -71,12 +71,20 @@ def _suffix(symbol: str) -> str | None:
         numerator, denominator = _suffix(over), _suffix(under.rstrip("²³"))
         if numerator is None or denominator is None:
             return None
-        power = {"²": "二次方", "³": "三次方"}.get(under[-1], "")
-        return f"{numerator}每{power}{denominator.replace('分钟', '分钟')}"
+        return f"{numerator}每{_power(under)}{denominator}"
     found = unit(plain.rstrip("²³"))
     if found and plain[-1] in "²³":
         return f"{'平方' if plain[-1] == '²' else '立方'}{found.zh}"
     return None
+
+
+def _power(symbol: str) -> str:
+    if symbol[-1] not in "²³":
+        return ""
+    is_square = symbol[-1] == "²"
+    if symbol[:-1] in ("s", "min", "h"):
+        return "二次方" if is_square else "三次方"
+    return "平方" if is_square else "立方"
 
 
 def _with_two(said: str, is_counted: bool) -> str:
@@ -114,12 +122,16 @@ def _quantity(match: Match) -> str | None:
 def _one(match: Match, sign: str | None, value: str, multiple: str | None, suffix: str | None) -> str | None:
     said_sign = _sign(sign, match)
     if suffix and suffix.strip() in _PERCENT:
-        return f"{said_sign}{_PERCENT[suffix.strip()]}{_amount(value, multiple)}"
+        return f"{said_sign}{_percentage(suffix.strip(), value, multiple)}"
     name = _suffix(suffix) if suffix else ""
     if name is None or (suffix and not _is_unit_here(suffix.strip(), match)):
         return None
     two = _is_counted(match) if not suffix else not name.isascii() and "°" not in suffix
     return said_sign + _amount(value, multiple, is_counted=two) + name
+
+
+def _percentage(mark: str, value: str, multiple: str | None) -> str:
+    return _PERCENT[mark] + ("百" if value == "100" and mark == "%" else _amount(value, multiple))
 
 
 def _is_unit_here(symbol: str, match: Match) -> bool:
@@ -137,7 +149,7 @@ def _range(match: Match) -> str | None:
     if g("suffix") and g("suffix").strip() in _PERCENT or g("suffix2") and g("suffix2").strip() in _PERCENT:
         kind = (g("suffix2") or g("suffix")).strip()
         first = _one(match, g("sign"), g("value"), g("multiple"), g("suffix") or kind)
-        return f"{first}到{_second_sign(g('sign2'))}{_PERCENT[kind]}{_amount(g('value2'), g('multiple2'))}"
+        return f"{first}到{_second_sign(g('sign2'))}{_percentage(kind, g('value2'), g('multiple2'))}"
     name = _suffix(g("suffix")) if g("suffix") else ""
     name2 = _suffix(g("suffix2")) if g("suffix2") else ""
     if name is None or name2 is None:
@@ -184,13 +196,13 @@ def _money(match: Match) -> str | None:
     if _SAID_CURRENCY.match(after(match, 6)):
         currency = ""
     sign = "负" if g("sign") else ""
-    first = _money_amount(g("value"), g("multiple"), bool(currency))
+    first = money_amount(g("value"), g("multiple"), bool(currency))
     if not g("value2"):
         return sign + first + currency
-    return f"{sign}{first}到{_money_amount(g('value2'), g('multiple2'), bool(currency))}{currency}"
+    return f"{sign}{first}到{money_amount(g('value2'), g('multiple2'), bool(currency))}{currency}"
 
 
-def _money_amount(value: str, multiple: str | None, is_counted: bool) -> str:
+def money_amount(value: str, multiple: str | None, is_counted: bool) -> str:
     if multiple and multiple.strip().lower() in _SCALES:
         return scaled(value, _SCALES[multiple.strip().lower()])
     if value.endswith(".00"):
@@ -203,7 +215,7 @@ def _letter_multiple(match: Match) -> str | None:
     value, letter, plus = match.groups()
     if letter == "W" and not (plus or re.match(r"[粉人阅播点赞元块个字]", after(match, 1))):
         return None
-    if letter in "kK" and re.match(r"\s?(?:屏|电视|分辨率|画质|视频|超清|高清|显示|金|歌|黄金|蓝光|摄|录|$|[，。、])", after(match, 3)) and letter == "K":
+    if letter in "kK" and re.match(r"金|歌|屏", after(match, 1)) or letter == "K" and re.match(r"\s?(?:|电视|分辨率|画质|视频|超清|高清|显示|金|歌|黄金|蓝光|摄|录|$|[，。、])", after(match, 3)):
         return None
     return scaled(value, _SCALES[letter.lower()]) + ("加" if plus else "")
 
@@ -212,14 +224,21 @@ def _fraction(match: Match) -> str | None:
     whole, above, below = match.groups()
     if above == "24" and below == "7":
         return "七乘二十四"
+    if int(below) == 1 and not whole and 1 <= int(above) <= 12:
+        return f"{cardinal(above)}月一日"
     if int(below) == 0 or len(below) > 4:
         return None
-    said = f"{cardinal_plain(below)}分之{cardinal_plain(above)}"
-    return f"{cardinal_plain(whole)}又{said}" if whole else said
+    said = f"{cardinal(below)}分之{cardinal(above)}"
+    return f"{cardinal(whole)}又{said}" if whole else said
 
 
-def cardinal_plain(value: str) -> str:
-    return cardinal(value)
+def _fractions(match: Match) -> str:
+    above, below, last_above, last_below = match.groups()
+    return f"{cardinal(below)}分之{cardinal(above)}到{cardinal(last_below)}分之{cardinal(last_above)}"
+
+
+def _spaced(match: Match) -> str:
+    return cardinal(match.group().replace(" ", ""))
 
 
 _VULGAR = {"½": "二分之一", "⅓": "三分之一", "⅔": "三分之二", "¼": "四分之一", "¾": "四分之三", "⅕": "五分之一", "⅖": "五分之二", "⅗": "五分之三", "⅘": "五分之四",
@@ -266,6 +285,9 @@ MONEY_RULES = (
 RULES = (
     Rule(DIGITS, rf"{_FREE}(\d{{2,3}})/(\d{{2,3}})\s?(?:mmHg|mmhg|MMHG)(?![A-Za-z])", _blood_pressure),
     Rule(DIGITS, rf"{_FREE}(\d{{1,3}})°\s?(\d{{1,2}})['分](?:\s?(\d{{1,2}}(?:\.\d{{1,3}})?)[\"秒])?", _angle),
+    Rule(DIGITS, rf"{_FREE}([1-9]\d?)/([1-9]\d{{0,2}})\s?[-~]\s?([1-9]\d?)/([1-9]\d{{0,2}})(?![\d/])", _fractions),
+    Rule(DIGITS, rf"{_FREE}[1-9]\d{{0,2}}(?: \d{{3}}){{2,5}}(?! ?\d)", _spaced),
+    Rule("~", r"(?<![\d)]~)(?<![\d%])~\s?(?=\d)", constant("约")),
     Rule(DIGITS, rf"{_FREE}(?:(\d{{1,4}})(?:\s|又))?(?<![/\d])(\d{{1,6}})/(\d{{1,6}})(?![\d/]|\.\d)", _fraction),
     Rule(DIGITS + "".join(_VULGAR), rf"{_FREE}(\d{{1,4}}\s?)?([{''.join(_VULGAR)}])", _vulgar),
     Rule(DIGITS, rf"{_FREE}(\d{{1,3}})\s?[-]\s?(\d{{1,3}})(?![\d-]|\.\d)", _score),

@@ -33,7 +33,7 @@ _GREEK = dict(
     )
 )
 _PER_BEFORE = re.compile(r"[元块圆円次人个件分角吨斤度篇张米字票股杯位币毛刀天月年日]$")
-_PER_AFTER = re.compile(r"(?:人|天|月|年|日|次|斤|公斤|千克|克|升|平|米|公里|个|小时|分钟|秒|台|件|股|吨|千|晚|夜|位|瓶|盒|只|本|桶|箱|套|间|张|度|条|片|份|课|节|周|季|户|亩|字|车|桌|杯|袋|包|根|支|kg|g|m²|km|h|L|GB|kWh|万)")
+_PER_AFTER = re.compile(r"(?:人|天|月|年|日|次|斤|公斤|千克|克|升|平|米|公里|个|小时|分钟|秒|台|件|股|吨|千|晚|夜|位|瓶|盒|只|本|桶|箱|套|袋|块|间|张|度|条|片|份|课|节|周|季|户|亩|字|车|桌|杯|袋|包|根|支|kg|g|m²|km|h|L|GB|kWh|万)")
 _OR_PAIRS = frozenset(("他/她", "她/他", "和/或", "是/否", "有/无", "男/女", "与/或", "及/或", "它/他", "对/错", "真/假", "买/卖"))
 
 
@@ -92,8 +92,10 @@ def _slash(match: Match) -> str | None:
     if not left or not right:
         return ""
     if left + "/" + right[0] in _OR_PAIRS:
-        return "或"
+        return "" if right[0] == "或" else "或"
     if _PER_BEFORE.search(left) and _PER_AFTER.match(after(match, 3)) and re.search(rf"[\d零一二三四五六七八九十百千万亿两几多每半点%,.][{_HAN}]{{0,3}}$", before(match, 6)):
+        return "每"
+    if _PER_AFTER.match(after(match, 3)) and re.search(r"\d\s?[A-Za-zμ]{1,4}[²³]?$", before(match, 8)):
         return "每"
     return "、" if re.match(f"[{_HAN}]", left) or re.match(f"[{_HAN}]", right) else " "
 
@@ -144,12 +146,15 @@ def _plain_name(match: Match) -> str:
 
 
 ADDRESS_RULES = addresses.rules(_MARKS, digits)
-LIST_RULES = (Rule(DIGITS + "(（", r"(?:(?<=\n)|(?<![\s\S]))[(（]?(\d{1,3})(?:[.、．](?!\d)|[)）])\s?", _list_number),)
+LIST_RULES = (Rule(DIGITS + "(（", r"(?:(?<=\n)|(?<![\s\S]))[(（]?([1-9]\d?)(?:[.、．](?!\d)|[)）](?!\d))\s?", _list_number),)
 RULES = (
     Rule(_SUPERSCRIPTS, f"([{_SUPERSCRIPTS}]{{1,20}})", _power),
+    Rule(" ", r"(?<=\d) +(?=\d)", constant("，")),
+    Rule(" ", rf"(?<=\d) +(?=[{_HAN}])|(?<=[{_HAN}]) +(?=[\d¥$€£-])", constant("")),
+    Rule("/", r"(?<=[LgJ])/100km(?![A-Za-z])", constant("每百公里")),
     Rule("^", r"\s?\^\s?(\(?[-+]?\d{1,6}\)?|\(?[A-Za-z]\)?(?![A-Za-z]))", _caret),
     Rule(_SUBSCRIPTS, f"[{_SUBSCRIPTS}]{{1,20}}", _subscript),
-    Rule(LETTERS, r"(?<![A-Za-z])([A-Za-z]{1,12})(\+\+|#)(?![\w+#])", _programming),
+    Rule(LETTERS, r"(?<![A-Za-z])([A-Za-z]{1,12})(\+\+|#)(?![A-Za-z0-9+#])", _programming),
     Rule(LETTERS, rf"(?<![A-Za-z])([A-F])([+-])(?=$|[级評评，。、；！？\s等和或{_HAN}])(?!\s?\d)", _grade),
     Rule(LETTERS, r"(?<![A-Za-z])([AaDd])(\*)(?=算法|搜索|$)", _grade),
     Rule(LETTERS, r"([A-Za-z]{1,20})\.((?:js|JS|py|NET|Net|net|txt|pdf|docx?|xlsx?|pptx?|mp3|mp4|jpe?g|png|exe|zip|json|yaml|md|csv|cpp|java|vue)(?![A-Za-z0-9]))", _file_dot),
