@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -26,7 +27,8 @@ class AcousticModel(Protocol):
     def generate(self, utterance: Utterance) -> AsyncIterator[SpeechTokens]:
         """Groups of speech tokens as they are sampled; exactly the final group has `is_last`.
 
-        Closing the iterator frees the sequence's slot. Raises Overloaded before the first group.
+        Closing the iterator frees the sequence's slot. Raises Overloaded before the first group, but not for a
+        continuation: a request that is being heard is carried to its end.
         """
         ...
 
@@ -90,8 +92,8 @@ class Synthesizer:
         self, utterances: Sequence[Utterance], groups: asyncio.Queue[_Group | BaseException | None]
     ) -> None:
         try:
-            for utterance in utterances:
-                stream = self.acoustic.generate(utterance)
+            for index, utterance in enumerate(utterances):
+                stream = self.acoustic.generate(replace(utterance, is_continuation=index > 0))
                 try:
                     async for tokens in stream:
                         await groups.put((utterance, tokens))

@@ -57,6 +57,7 @@ class Utterance:
     seed: int
     speed: float = 1.0
     pause_s: float = 0.0  # silence after this piece, on top of what the model says
+    is_continuation: bool = False  # not a request's first piece: its client already hears the one before
 
 
 @dataclass(frozen=True, slots=True)

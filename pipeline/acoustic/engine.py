@@ -40,7 +40,8 @@ class Engine:
         spec: sampling settings, and the bounds on speech tokens per text token.
         token_rate: speech tokens per second; with `chunks` it says how many tokens leave at a time.
         max_batch_size: sequences that decode together.
-        max_queued: sequences that may wait for a slot; one more is refused.
+        max_queued: sequences that may wait for a slot; one more is refused, unless it continues a stream that is
+            being heard.
         prefill_batch_size: the most sequences that share one padded prefill.
     """
 
@@ -68,7 +69,6 @@ class Engine:
         self._is_open = True
         self._is_closing = False
         self._beat_at = time.monotonic()
-        self.num_sampled_tokens = 0
         self._thread = threading.Thread(target=self._run, name="acoustic-engine", daemon=True)
         self._thread.start()
 
@@ -116,7 +116,7 @@ class Engine:
             return None
         sampler = Sampler.seeded(self._spec.sampling, self._lm.num_speech_tokens, utterance.seed)
         sizes = group_sizes(self._chunks, self._token_rate)
-        return SpeechSequence(prompt, stream, sampler, min_tokens, max_tokens, sizes)
+        return SpeechSequence(prompt, stream, sampler, min_tokens, max_tokens, sizes, utterance.is_continuation)
 
     def _token_bounds(self, text_length: int, prompt: LMPrompt) -> tuple[int, int]:
         """Fewest and most speech tokens, as the official inference bounds them and as the context allows."""
@@ -135,18 +135,23 @@ class Engine:
 
     def _admit(self, arrivals: Sequence[SpeechSequence]) -> None:
         capacity = self._max_batch_size + self._max_queued
+        admitted: list[SpeechSequence] = []
+        refused: list[SpeechSequence] = []
         with self._door:
-            size = min(len(arrivals), capacity - self._num_admitted) if self._is_open else 0
-            if size:
-                self._num_admitted += size
-                self._inbox.put(arrivals[:size])
-            is_open, num_admitted = self._is_open, self._num_admitted
-        refusal = Overloaded(
-            f"{num_admitted} of {capacity} sequences are running or waiting ({self._max_batch_size} slots, "
+            for sequence in arrivals:
+                has_room = sequence.is_continuation or self._num_admitted < capacity
+                (admitted if has_room and self._is_open else refused).append(sequence)
+                self._num_admitted += has_room and self._is_open
+            error = self._overloaded(capacity) if self._is_open else _stopped()
+            self._inbox.put(admitted)
+        for sequence in refused:
+            sequence.stream.put(error)
+
+    def _overloaded(self, capacity: int) -> Overloaded:
+        return Overloaded(
+            f"{self._num_admitted} of {capacity} sequences are running or waiting ({self._max_batch_size} slots, "
             f"{self._max_queued} queued): try again later, or raise acoustic.max_queued."
         )
-        for sequence in arrivals[size:]:
-            sequence.stream.put(refusal if is_open else _stopped())
 
     # The engine's thread
 
@@ -167,10 +172,14 @@ class Engine:
         try:
             arrivals = self._inbox.get(block=is_idle, timeout=IDLE_WAIT_S)
             while True:
-                self._scheduler.add(arrivals)
+                self._schedule(arrivals)
                 arrivals = self._inbox.get_nowait()
         except queue.Empty:
             return
+
+    def _schedule(self, arrivals: Sequence[SpeechSequence]) -> None:
+        for sequence in arrivals:
+            self._scheduler.add(sequence, is_continuation=sequence.is_continuation)
 
     def _step(self) -> None:
         self._drop_abandoned()
@@ -180,8 +189,7 @@ class Engine:
             self._decode()
 
     def _drop_abandoned(self) -> None:
-        gone = self._scheduler.withdraw(lambda sequence: sequence.is_abandoned)
-        self._release(len(gone))
+        self._release(self._scheduler.withdraw(lambda sequence: sequence.is_abandoned))
         for slot in reversed(range(self.num_running)):
             if self._scheduler.running[slot].is_abandoned:
                 self._retire(slot)
@@ -209,29 +217,29 @@ class Engine:
         except Exception as error:
             failure = _failure("decode step", error)
             for slot in reversed(range(self.num_running)):
-                self._scheduler.running[slot].stream.put(failure)
-                self._retire(slot)
+                self._retire(slot).stream.put(failure)
             return
         self._sample(logits, 0)
 
     def _sample(self, logits: F32, first_slot: int) -> None:
         """Draws a token for each row; the last slot first, so that retiring one moves none that is still to come."""
         for row in reversed(range(len(logits))):
-            if self._has_ended(self._scheduler.running[first_slot + row], logits[row]):
-                self._retire(first_slot + row)
-        self.num_sampled_tokens += len(logits)
+            slot = first_slot + row
+            end = self._advance(self._scheduler.running[slot], logits[row])
+            if end is not None:
+                self._retire(slot).stream.put(end)
 
-    def _has_ended(self, sequence: SpeechSequence, logits: F32) -> bool:
+    def _advance(self, sequence: SpeechSequence, logits: F32) -> SpeechTokens | TTSError | None:
         try:
             return sequence.advance(logits)
         except Exception as error:
-            sequence.stream.put(_failure("sampling", error))
-            return True
+            return _failure("sampling", error)
 
-    def _retire(self, slot: int) -> None:
+    def _retire(self, slot: int) -> SpeechSequence:
+        """Frees the slot, before the reader hears of it."""
         self._lm.retire(slot)
-        self._scheduler.retire(slot)
         self._release(1)
+        return self._scheduler.retire(slot)
 
     def _release(self, num_sequences: int) -> None:
         with self._door:
@@ -242,7 +250,7 @@ class Engine:
         with self._door:
             self._is_open = False
         while not self._inbox.empty():
-            self._scheduler.add(self._inbox.get())
+            self._schedule(self._inbox.get())
         for sequence in (*self._scheduler.running, *self._scheduler.waiting):
             sequence.stream.put(_stopped())
         self._scheduler = Scheduler(self._max_batch_size, self._scheduler.prefill_batch_size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
@@ -10,7 +9,9 @@ S = TypeVar("S")
 
 
 class Scheduler(Generic[S]):
-    """First come, first served. `running[slot]` mirrors the slots of the KV cache, which have no holes.
+    """First come, first served, but those who continue a stream that is being heard go first.
+
+    `running[slot]` mirrors the slots of the KV cache, which have no holes.
 
     Args:
         max_batch_size: slots, the sequences that decode together.
@@ -20,17 +21,24 @@ class Scheduler(Generic[S]):
     def __init__(self, max_batch_size: int, prefill_batch_size: int) -> None:
         self.max_batch_size = max_batch_size
         self.prefill_batch_size = prefill_batch_size
-        self.waiting: deque[S] = deque()
         self.running: list[S] = []
+        self._continuing: list[S] = []
+        self._starting: list[S] = []
 
-    def add(self, sequences: Iterable[S]) -> None:
-        self.waiting.extend(sequences)
+    @property
+    def waiting(self) -> list[S]:
+        """In the order in which they get a slot."""
+        return self._continuing + self._starting
+
+    def add(self, sequence: S, *, is_continuation: bool = False) -> None:
+        (self._continuing if is_continuation else self._starting).append(sequence)
 
     def next_group(self) -> list[S]:
         """Takes from the queue what the next prefill starts; empty when no slot is free or nobody waits."""
         num_free = self.max_batch_size - len(self.running)
-        size = min(num_free, self.prefill_batch_size, len(self.waiting))
-        return [self.waiting.popleft() for _ in range(size)]
+        group = self.waiting[: min(num_free, self.prefill_batch_size)]
+        self.withdraw(lambda sequence: sequence in group)
+        return group
 
     def start(self, group: Iterable[S]) -> None:
         """Gives the sequences the next free slots, in order."""
@@ -43,8 +51,9 @@ class Scheduler(Generic[S]):
             self.running[slot] = last
         return sequence
 
-    def withdraw(self, is_gone: Callable[[S], bool]) -> list[S]:
-        """Takes those out of the queue that no longer want to run."""
-        gone = [sequence for sequence in self.waiting if is_gone(sequence)]
-        self.waiting = deque(sequence for sequence in self.waiting if sequence not in gone)
-        return gone
+    def withdraw(self, is_gone: Callable[[S], bool]) -> int:
+        """Takes those out of the queue that no longer wait. Returns how many."""
+        num_waiting = len(self.waiting)
+        self._continuing = [sequence for sequence in self._continuing if not is_gone(sequence)]
+        self._starting = [sequence for sequence in self._starting if not is_gone(sequence)]
+        return num_waiting - len(self.waiting)

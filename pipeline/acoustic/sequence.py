@@ -32,6 +32,7 @@ class SpeechSequence:
     min_tokens: int
     max_tokens: int
     sizes: Iterator[int]
+    is_continuation: bool = False
     num_sent: int = 0
     next_sent: int = 0  # how many tokens must be drawn before the next group leaves
 
@@ -46,17 +47,21 @@ class SpeechSequence:
     def is_abandoned(self) -> bool:
         return self.stream.is_closed
 
-    def advance(self, logits: F32) -> bool:
-        """Draws the next token and sends the group that it completes. Returns whether the sequence has ended."""
+    def advance(self, logits: F32) -> SpeechTokens | None:
+        """Draws the next token and sends the group that it completes.
+
+        Returns the final group when the sequence has ended; it is sent by whoever frees the slot first.
+        """
         history = self.sampler.history
         token = self.sampler.draw(logits, may_end=len(history) >= self.min_tokens)
-        has_ended = token == self.sampler.end_token or len(history) >= self.max_tokens
-        if has_ended or len(history) >= self.next_sent:
-            self._send(is_last=has_ended)
-        return has_ended
+        if token == self.sampler.end_token or len(history) >= self.max_tokens:
+            return self._next_group(is_last=True)
+        if len(history) >= self.next_sent:
+            self.stream.put(self._next_group(is_last=False))
+        return None
 
-    def _send(self, *, is_last: bool) -> None:
+    def _next_group(self, *, is_last: bool) -> SpeechTokens:
         group = np.array(self.sampler.history[self.num_sent :], np.int64)
         self.num_sent += len(group)
         self.next_sent = self.num_sent + next(self.sizes)
-        self.stream.put(SpeechTokens(group, is_last))
+        return SpeechTokens(group, is_last)

@@ -11,13 +11,14 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.acoustic.kv_cache import KVCache
+from pipeline.acoustic.lm_step import LMStep
+from pipeline.acoustic.lm_tables import LMTables, sinusoids
 from pipeline.errors import InvalidRequest, Overloaded
 from pipeline.runtime.bundle import Bundle, GraphName, LMSpec, Precision
-from pipeline.runtime.session import Binding, Session, make_session
+from pipeline.runtime.session import make_session
 from pipeline.types import F32, I64
 
 LM_GRAPHS: tuple[GraphName, ...] = ("lm_prefix", "lm_tables", "lm")
-MIN_TABLE_SIZE = 128  # distances; from there on matrix products cut long heads in one way, whatever the size
 LENGTH_MULTIPLE = 8  # of padded prompts: with one row, matrix products take kernels that round differently
 
 
@@ -116,7 +117,7 @@ class OnnxSpeechLM:
         self._lm = make_session(graphs["lm"], num_threads=num_threads)
         tables = make_session(graphs["lm_tables"], num_threads=num_threads)
         self._tables = LMTables.compute(tables, spec, num_positions)
-        self._step: _Step | None = None  # of the last decode, as long as batch and table size stay
+        self._step: LMStep | None = None  # of the last decode, as long as batch and table size stay
 
     @property
     def num_running(self) -> int:
@@ -191,78 +192,18 @@ class OnnxSpeechLM:
                     f"{self._spec.speaker_size} numbers: use a voice that was made for it."
                 )
 
-    def _decode_step(self, num_sequences: int, table_size: int) -> _Step:
+    def _decode_step(self, num_sequences: int, table_size: int) -> LMStep:
         step = self._step
         if step is None or len(step.hidden) != num_sequences or step.table_size != table_size:
             self._step = step = self._make_step(0, num_sequences, 1, table_size)
             step.length.fill(1)
         return step
 
-    def _make_step(self, first_slot: int, num_sequences: int, width: int, num_distances: int) -> _Step:
-        step = _Step(self._lm, num_sequences, width, self._spec, self._tables.bucket(num_distances))
+    def _make_step(self, first_slot: int, num_sequences: int, width: int, num_distances: int) -> LMStep:
+        step = LMStep(self._lm, num_sequences, width, self._spec, self._tables.bucket(num_distances))
         step.bind_tables(self._tables)
         step.bind_cache(self._cache, first_slot)
         return step
-
-
-class LMTables:
-    """What the LM needs of every position and of every speech token, computed once."""
-
-    def __init__(self, speech_hidden: F32, relative: Sequence[F32]) -> None:
-        self.speech_hidden = speech_hidden  # f32 [num_speech_tokens, hidden_size], behind the input layer
-        self._size: int = relative[0].shape[2]
-        self._relative = {self._size: list(relative)}
-
-    @classmethod
-    def compute(cls, session: Session, spec: LMSpec, num_positions: int) -> LMTables:
-        encoding = sinusoids(np.arange(num_positions), spec.hidden_size)
-        outputs = session.run({"position_encoding": encoding})
-        return cls(outputs["speech_hidden"], [outputs[f"relative.{index}"] for index in range(spec.num_layers)])
-
-    def bucket(self, num_distances: int) -> int:
-        """The size of the smallest table that reaches this far: 128, 192, 256, 384, 512, .. and the whole."""
-        power = max(MIN_TABLE_SIZE, 1 << (num_distances - 1).bit_length())
-        size = power * 3 // 4 if num_distances <= power * 3 // 4 >= MIN_TABLE_SIZE else power
-        return min(size, self._size)
-
-    def relative(self, size: int) -> list[F32]:
-        """f32 [heads, head_dim, size] of each layer: the keys of distances 0 .. size - 1."""
-        if size not in self._relative:
-            whole = self._relative[self._size]
-            self._relative[size] = [np.ascontiguousarray(table[:, :, :size]) for table in whole]
-        return self._relative[size]
-
-
-class _Step:
-    """A run of the decoder over some slots: its inputs are written, and its logits read, in place."""
-
-    def __init__(self, session: Session, num_sequences: int, width: int, spec: LMSpec, table_size: int) -> None:
-        self.hidden: F32 = np.empty((num_sequences, width, spec.hidden_size), np.float32)
-        self.past_length: I64 = np.zeros(num_sequences, np.int64)
-        self.length: I64 = np.zeros(num_sequences, np.int64)
-        self.table_size = table_size
-        self._logits: F32 = np.empty((num_sequences, spec.num_speech_tokens + 1), np.float32)
-        self._binding: Binding = session.bind()
-        self._binding.input("hidden", self.hidden)
-        self._binding.input("past_length", self.past_length)
-        self._binding.input("length", self.length)
-        self._binding.output("logits", self._logits)
-
-    def bind_tables(self, tables: LMTables) -> None:
-        for index, table in enumerate(tables.relative(self.table_size)):
-            self._binding.input(f"relative.{index}", table)
-
-    def bind_cache(self, cache: KVCache, first_slot: int) -> None:
-        slots = slice(first_slot, first_slot + len(self.hidden))
-        for kind, buffers in (("key", cache.keys), ("value", cache.values)):
-            for index, buffer in enumerate(buffers):
-                self._binding.input(f"past_{kind}.{index}", buffer[slots])
-                self._binding.output(f"present_{kind}.{index}", buffer[slots])
-
-    def run(self) -> F32:
-        """The logits, which the next run overwrites."""
-        self._binding.run()
-        return self._logits
 
 
 def max_threads(num_heads: int) -> int:
@@ -272,16 +213,6 @@ def max_threads(num_heads: int) -> int:
     """
     is_hybrid = Path("/sys/devices/cpu_atom").exists()
     return max(1, num_heads // 4 if is_hybrid else num_heads)
-
-
-def sinusoids(positions: I64, size: int) -> F32:
-    """f32 [len(positions), size]: sin and cos of position / 10000^(2i / size), side by side (arXiv 1706.03762, 3.5).
-
-    The angles are rounded to f32 as the official code rounds them.
-    """
-    frequencies = np.exp(np.arange(0, size, 2) * -(math.log(10000.0) / size)).astype(np.float32)
-    angles = positions.astype(np.float32)[:, None] * frequencies
-    return np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(len(positions), -1)
 
 
 def _check_ids(what: str, ids: I64, num_tokens: int) -> None:

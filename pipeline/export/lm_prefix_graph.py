@@ -21,7 +21,8 @@ def build_lm_prefix(state: State, config: LMConfig) -> ModelProto:
     text_encoder_out f32 [B, T, D], prefill_input f32 [B, T + 3, D], prefill_hidden f32 [B, T + 3, hidden size].
 
     `position_encoding` holds the sinusoids of 1 - T .. T - 1. The rows of prefill_input are [sos, speaker, text,
-    task]; right of its own task mark a sequence repeats it. For T >= 2, what is padded changes no bit of the rest.
+    task]; right of its own task mark a sequence repeats it. Padding and neighbours change no bit of a text (with T >= 2
+    and heads of up to 128 channels).
     """
     graph = GraphBuilder("lm_prefix")
     text = graph.input("text", TensorProto.INT64, ["B", "T"])

@@ -24,7 +24,7 @@ _TOKENS = re.compile(
 )
 _CLAUSE_END = re.compile(r"[。！？!?；;，,、：:…\n]|\.(?=\s|$)")
 _SENTENCE_END = re.compile(r"[。！？!?\n…]|\.(?=\s|$)")
-_MAX_REACH = 80  # characters: no kana farther away than this decides a Han run
+_MAX_REACH = 40  # characters: no kana farther away than this decides a Han run
 _OPENING = "“‘「『《〈（(【[〔{＜<#@$¥￥€£"
 
 # Written Cantonese only. 係, 仲, 睇 and 同 are left to the bigrams: other languages write them too.
@@ -99,8 +99,9 @@ def _ends(pattern: re.Pattern[str], text: str, match: re.Match[str]) -> bool:
     hit = pattern.search(text, match.start(), match.end() + 1)
     if hit is None or hit.start() >= match.end():
         return False
-    between_digits = match.end() - match.start() == 1 and hit.group() in ",:" and text[match.end() : match.end() + 1].isdigit()
-    return not between_digits
+    following = text[match.end() : match.end() + 1]
+    is_inside_word = match.end() - match.start() == 1 and following.isascii() and following.isalnum()
+    return not (is_inside_word and hit.group() in ",:?!")
 
 
 def _decide_han(tokens: list[_Token], default: str) -> None:

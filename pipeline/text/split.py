@@ -6,9 +6,12 @@ text of Latin letters alone a character counts a third, which is about how long 
 
 from __future__ import annotations
 
+import math
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 from pipeline.text.spans import HAN_CLASS, HANGUL_CLASS, KANA_CLASS
 
@@ -18,25 +21,29 @@ LINE, SENTENCE, CLAUSE, WORD, ANYWHERE = 4, 3, 2, 1, 0
 _PENALTIES = {LINE: 0.0, SENTENCE: 0.0, CLAUSE: 0.35, WORD: 1.2, ANYWHERE: 6.0}  # against (shortfall / limit) squared
 _LATIN_LENGTH = 1 / 3
 _MIN_LETTERS = 6  # a piece shorter than this sounds clipped
-_LOOK_BACK = 40  # boundaries tried for the start of a piece; bounds the work
+_PIECE_COST = 0.05  # each piece costs a call of the acoustic model
+_TOO_LONG = 100.0  # only what cannot be broken is longer than allowed
+_ROUNDING = 1e-6
 
 _CJK = re.compile(f"[{HAN_CLASS}{KANA_CLASS}{HANGUL_CLASS}]")
 _CLOSING = "”’」』》〉）)】\\]〕}＞>\"'"
 _SENTENCE_MARK = re.compile(rf"(?:[。！？!?｡．][。！？!?…~～．]*|…+|\.+)[{_CLOSING}]*")
 _CLAUSE_MARK = re.compile(rf"(?:[；;，,、：:]|—+|--+)[{_CLOSING}]*")
-_MARK = re.compile(rf"(?P<line>\s*\n\s*)|(?P<sentence>{_SENTENCE_MARK.pattern})|(?P<clause>{_CLAUSE_MARK.pattern})")
+_MARK = re.compile(rf"(?P<line>\n\s*)|(?P<sentence>{_SENTENCE_MARK.pattern})|(?P<clause>{_CLAUSE_MARK.pattern})")
 # What no break may fall into: Latin words with their numbers, e-mail and web addresses, numbers with separators.
 _UNBREAKABLE = re.compile(
     r"[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ_@%&=+#~/'’?-]|[.,:](?=[A-Za-z0-9_/])|[·](?=[A-Za-z0-9]))*"
 )
 _OPENING = re.compile(r"[“‘「『《〈（(【\[〔{＜<$¥￥€£#@+-]")
-_NO_START = "，。、；：？！…—～,.;:?!)]}”’」』》〉）】〕％%°℃々ー的了着过地得们吗呢吧"
+_MARKS = "，。、；：？！…—～,.;:?!)]}”’」』》〉）】〕"
+_NO_START = _MARKS + "％%°℃々ー的了着过地得们吗呢吧"
 _ABBREVIATIONS = frozenset(
     "dr mr mrs ms prof st sr jr rev gen col lt sgt capt gov sen rep hon mt ft ave blvd rd no nos vol vols fig figs eq pp ed eds"
     " al vs etc inc ltd co corp dept est approx min max jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri"
     " e.g i.e a.m p.m ph.d m.d b.a m.a u.s u.k u.n d.c p.s cf viz".split()
 )
 _USUALLY_LAST = frozenset("etc a.m p.m inc ltd co corp jr sr u.s u.k u.n d.c ph.d m.d al".split())
+_LIST_NUMBER = re.compile(r"(?:^|\n)\s{0,4}\d{1,3}$")
 _LAST_WORD = re.compile(r"[A-Za-z](?:[A-Za-z]|\.(?=[A-Za-z])){0,15}$")
 
 
@@ -72,12 +79,19 @@ def _sentences(text: str) -> Iterator[tuple[str, int]]:
     for match in _MARK.finditer(text):
         if match.lastgroup == "line":
             yield text[start : match.start()], LINE
+            start = match.end()
         elif match.lastgroup == "sentence" and _ends_sentence(text, match.start(), match.end()):
-            yield text[start : match.end()], SENTENCE
-        else:
-            continue
-        start = match.end()
+            end = match.end() - _opens_quotation(text, start, match)
+            yield text[start:end], SENTENCE
+            start = end
     yield text[start:], LINE
+
+
+def _opens_quotation(text: str, start: int, match: re.Match[str]) -> bool:
+    """Whether the straight quote after a stop belongs to what follows, as no quotation is open."""
+    if not match.group().endswith('"') or text[match.end() : match.end() + 1].strip() == "":
+        return False
+    return text.count('"', start, match.end() - 1) % 2 == 0
 
 
 def _ends_sentence(text: str, start: int, end: int) -> bool:
@@ -115,8 +129,8 @@ def _next_word(text: str, end: int) -> str:
 
 def _is_list_number(text: str, start: int) -> bool:
     """`1. ` at the start of a line."""
-    line = text[max(text.rfind("\n", max(0, start - 6), start) + 1, start - 6) : start].strip()
-    return start <= 6 + text.rfind("\n", 0, start) + 1 and line.isdigit() and len(line) <= 3
+    line = text[max(0, start - 8) : start]
+    return bool(_LIST_NUMBER.search(line if start <= 8 else "." + line))
 
 
 def _fitting(
@@ -140,7 +154,7 @@ def _broken(atom: _Atom, limit: float, unit: float, word_ends: WordEnds | None) 
 def _clauses(sentence: str) -> Iterator[tuple[str, int]]:
     start = 0
     for match in _MARK.finditer(sentence):
-        inside_token = match.end() < len(sentence) and not sentence[match.end()].isspace() and match.group() in ".,:!?"
+        inside_token = match.end() < len(sentence) and not sentence[match.end()].isspace() and match.group() in ".,:：!?"
         if inside_token and not _CJK.match(sentence[match.end()]):
             continue
         if match.group() == "." and _is_abbreviation(sentence, match.start(), match.end()):
@@ -154,13 +168,24 @@ def _clauses(sentence: str) -> Iterator[tuple[str, int]]:
 def _words(clause: _Atom, limit: float, unit: float, word_ends: WordEnds | None) -> Iterator[_Atom]:
     text = clause.text
     ends = set(word_ends(text)) if word_ends else None
-    tokens = list(_tokens(text, int(limit / unit)))
+    tokens = _with_marks(_tokens(text, int(limit / unit)))
     position = 0
     for i, token in enumerate(tokens):
         position += len(token)
         following = tokens[i + 1] if i + 1 < len(tokens) else ""
         strength = clause.strength if not following else _strength_between(token, following, position, ends)
-        yield _Atom(token, len(token) * unit, strength)
+        yield _Atom(token, len(token.rstrip(_MARKS)) * unit, strength)
+
+
+def _with_marks(tokens: Iterable[str]) -> list[str]:
+    """Hangs up to two marks on the token before them; they take no room, so that no piece starts with one."""
+    joined: list[str] = []
+    for token in tokens:
+        if token in _MARKS and joined and not joined[-1][-2:].strip(_MARKS) == "":
+            joined[-1] += token
+        else:
+            joined.append(token)
+    return joined
 
 
 def _tokens(text: str, max_chars: int) -> Iterator[str]:
@@ -179,7 +204,8 @@ def _strength_between(token: str, following: str, position: int, ends: set[int] 
         return ANYWHERE
     if ends is not None:
         return WORD if position in ends else ANYWHERE
-    return WORD if token.isspace() or not (token[-1].isalnum() and following[0].isdigit()) else ANYWHERE
+    touches_number = token[-1].isdigit() and following[0].isalnum() or following[0].isdigit() and token[-1].isalnum()
+    return ANYWHERE if touches_number else WORD
 
 
 def _clauses_of_first(atoms: list[_Atom], limit: float, unit: float) -> list[_Atom]:
@@ -204,28 +230,35 @@ def _packed(atoms: list[_Atom], limit: float, first_limit: float | None) -> list
 
 
 def _packed_line(atoms: list[_Atom], limit: float, first_limit: float | None) -> list[str]:
-    count = len(atoms)
-    costs = [0.0] + [float("inf")] * count
-    starts = [0] * (count + 1)
-    for end in range(1, count + 1):
-        length = 0.0
-        for start in range(end - 1, -1, -1):
-            length += atoms[start].length
+    offsets = [0.0, *accumulate(atom.length for atom in atoms)]
+    strong = [i + 1 for i, atom in enumerate(atoms) if atom.strength >= CLAUSE]
+    costs = [0.0] + [math.inf] * len(atoms)
+    starts = [0] * len(costs)
+    for end in range(1, len(costs)):
+        strength = LINE if end == len(atoms) else atoms[end - 1].strength
+        for start in _candidates(offsets, strong, end, limit):
             allowed = first_limit if start == 0 and first_limit is not None else limit
-            is_single = start == end - 1
-            if length > limit and not is_single:
-                break
-            if length > allowed and not is_single:
-                continue
-            cost = costs[start] + _cost(length, allowed, atoms[end - 1].strength, end == count)
+            cost = costs[start] + _cost(offsets[end] - offsets[start], allowed, strength)
             if cost < costs[end]:
                 costs[end], starts[end] = cost, start
     return _joined(atoms, starts)
 
 
-def _cost(length: float, limit: float, strength: int, is_last: bool) -> float:
-    shortfall = max(0.0, 1.0 - length / limit)
-    return shortfall * shortfall + 0.05 + (0.0 if is_last else _PENALTIES[strength])
+def _candidates(offsets: list[float], strong: list[int], end: int, limit: float) -> Iterator[int]:
+    """Where a piece that ends here may start: any break for a piece over half full, else only a good break."""
+    longest = min(bisect_left(offsets, offsets[end] - limit - _ROUNDING, 0, end), end - 1)
+    half_full = bisect_left(offsets, offsets[end] - limit / 2, longest, end)
+    yield from range(longest, half_full)
+    yield from strong[bisect_left(strong, half_full) : bisect_left(strong, end)]
+    if half_full < end:
+        yield 0 if longest == 0 else end - 1
+
+
+def _cost(length: float, limit: float, strength: int) -> float:
+    if length > limit + _ROUNDING:
+        return _TOO_LONG * length / limit
+    shortfall = 1.0 - length / limit
+    return shortfall * shortfall + _PIECE_COST + _PENALTIES[strength]
 
 
 def _joined(atoms: list[_Atom], starts: list[int]) -> list[str]:

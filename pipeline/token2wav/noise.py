@@ -23,7 +23,8 @@ class NoiseStream(IntEnum):
 
 def generator(seed: int, stream: NoiseStream, block: int = 0) -> np.random.Generator:
     """The random generator of one block. Philox (Salmon et al. 2011) is counter-based: no block needs another."""
-    return np.random.Generator(np.random.Philox(key=[seed & _WORD, int(stream)], counter=[0, block, 0, 0]))
+    key = np.array([seed & _WORD, stream], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=[0, block, 0, 0]))
 
 
 def gaussian_frames(seed: int, stream: NoiseStream, start: int, stop: int, size: int) -> F32:

@@ -44,10 +44,13 @@ def joined(*parts: Interpolation) -> Interpolation:
 
 
 def stretch(num_tokens: int, num_frames: int) -> Interpolation:
-    """Linear, half-pixel centres, in float32: torch's F.interpolate(mode="linear", align_corners=False)."""
-    scale = np.float32(num_tokens / max(num_frames, 1))
-    positions = scale * (np.arange(num_frames, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
-    return _between(np.maximum(positions, np.float32(0)), num_tokens)
+    """Linear, half-pixel centres: torch's F.interpolate(mode="linear", align_corners=False), with its rounding.
+
+    torch has the scale in float32 and the position from one fused multiply-add.
+    """
+    scale = float(np.float32(num_tokens / max(num_frames, 1)))
+    positions = scale * (np.arange(num_frames) + 0.5) - 0.5
+    return _between(np.maximum(positions, 0.0).astype(np.float32), num_tokens)
 
 
 def _between(positions: F32, num_tokens: int) -> Interpolation:

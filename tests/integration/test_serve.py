@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ async def test_a_client_that_hangs_up_frees_its_slot_within_a_second(service: Se
 async def test_audio_comes_while_it_is_still_being_made(service: Service) -> None:
     async with service.client() as client:
         (voice, *_) = await first_voices(client)
-        body = {"input": LONG_TEXT[:200], "voice": voice, "response_format": "pcm"}
+        body = {"input": LONG_TEXT[:130], "voice": voice, "response_format": "pcm"}
         started_at = time.monotonic()
         async with client.stream("POST", "/v1/audio/speech", json=body) as response:
             arrivals_s = [time.monotonic() - started_at async for _ in response.aiter_raw()]
@@ -143,18 +143,28 @@ async def test_audio_comes_while_it_is_still_being_made(service: Service) -> Non
     assert arrivals_s[0] < arrivals_s[-1] / 2
 
 
-async def test_a_full_queue_refuses_with_429_and_goes_on(service: Service) -> None:
+async def test_a_full_queue_refuses_with_429_and_cuts_nobody_off(service: Service) -> None:
     async with service.client() as client:
         (voice, *_) = await first_voices(client)
-        burst = [speak(client, input="我们一起去公园里走一走，看看花。", voice=voice, seed=i) for i in range(60)]
-        responses = await asyncio.gather(*burst)
+        long = {"input": LONG_TEXT[:130], "voice": voice, "response_format": "pcm", "seed": 5}  # several utterances
+        alone = (await speak(client, **long)).content
+        async with client.stream("POST", "/v1/audio/speech", json=long) as stream:
+            parts = stream.aiter_raw()
+            heard = await anext(parts)
+            burst = [speak(client, input="我们一起去公园。", voice=voice, seed=i) for i in range(40)]
+            responses, *rest = await asyncio.gather(asyncio.gather(*burst), _joined(parts))
         statuses = [response.status_code for response in responses]
         assert set(statuses) == {200, 429}
         refused = responses[statuses.index(429)]
         assert refused.json()["error"]["code"] == "overloaded"
         assert int(refused.headers["retry-after"]) > 0
+        assert heard + rest[0] == alone
         assert (await speak(client, input="还在。", voice=voice)).status_code == 200
     assert await service.num_sequences() == 0
+
+
+async def _joined(parts: AsyncIterator[bytes]) -> bytes:
+    return b"".join([part async for part in parts])
 
 
 @pytest.mark.parametrize(

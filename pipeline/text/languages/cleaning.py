@@ -6,7 +6,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-_SUSPECT = re.compile(r"[^\w\s，。！？；：、…—“”‘’「」『』《》〈〉（）【】·・.,!?;:'\"()-]|_")
+_SUSPECT = re.compile(r"[²³¹⁰⁴-₉½¼¾⅐-⅟]|[^\w\s，。！？；：、…—“”‘’「」『』《》〈〉（）【】·・.,!?;:'\"()-]|_")
 _UNSAID = "_*#@\\|^~`/"
 
 
@@ -17,4 +17,5 @@ def clean(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _kept(char: str) -> str:
-    return char if unicodedata.category(char)[0] in "LMNP" and char not in _UNSAID else " "
+    category = unicodedata.category(char)
+    return char if (category[0] in "LMP" or category == "Nd") and char not in _UNSAID else " "

@@ -24,6 +24,7 @@ _COMPATIBILITY = re.compile(
     "[\u2100-\u2102\u2104-\u2108\u210a-\u2115\u2117-\u2121\u2123-\u2125\u2127-\u213f\u2145-\u214f\u3200-\u33ff\uf900-\ufaff\ufb00-\ufb4f\uff5f-\uffef"
     "\U0001d400-\U0001d7ff\U0001f100-\U0001f1e5\U0002f800-\U0002fa1f]+"
 )
+_OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 _CIRCLED = re.compile("[\u2460-\u2473\u2474-\u249b\u24eb-\u24ff\u2776-\u2793]")  # ① ⑴ ⒈ ⓫ ⓵ ❶ ➀ ➊
 _I_LOVE = re.compile(r"(?<=我)(?:❤|♥)\ufe0f?(?=\w)|(?<=\bI)\s?(?:❤|♥)\ufe0f?\s?(?=\w)")
 _TAG = re.compile(r"</?(?:br|p|div|span|b|i|u|em|strong|a|li|ul|ol|h[1-6]|sub|sup|img|font|code|pre|table|tr|td|th|hr)\b[^<>\n]{0,200}>", re.I)
@@ -66,6 +67,7 @@ def fold(text: str) -> str:
 def _fold_unicode(text: str) -> str:
     text = text.encode("utf-8", "ignore").decode("utf-8")  # lone surrogates
     text = unicodedata.normalize("NFC", text)
+    text = _OTHER_DIGIT.sub(lambda match: str(unicodedata.decimal(match.group())), text)
     text = _I_LOVE.sub(_love, text)
     text = _COMPATIBILITY.sub(_compatible, text)
     return _EMOJI.sub(" ", _CIRCLED.sub(_circled, text))

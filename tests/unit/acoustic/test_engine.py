@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -167,12 +168,13 @@ async def test_groups_grow_and_only_the_final_one_is_last(start: EngineFactory) 
 
 
 async def test_length_stays_within_two_and_twenty_tokens_per_text_token(start: EngineFactory, lm: FakeLM) -> None:
-    logits = lm.logits
-    lm.logits = lambda slots: logits(slots) + 50 * np.eye(END + 1, dtype=np.float32)[END]  # type: ignore[method-assign]
-    assert len(await read(start().submit([utterance(1, 5)])[0])) == 10
-    lm.logits = lambda slots: logits(slots) - 50 * np.eye(END + 1, dtype=np.float32)[END]  # type: ignore[method-assign]
-    assert len(await read(start().submit([utterance(1, 5)])[0])) == 100
-    assert len(await read(start().submit([utterance(1, 30)])[0])) == 400 - 33 + 1  # the context is full
+    engine, logits = start(), lm.logits
+    towards_end = 50 * np.eye(END + 1, dtype=np.float32)[END]
+    lm.logits = lambda slots: logits(slots) + towards_end  # type: ignore[method-assign]
+    assert len(await read(engine.submit([utterance(1, 5)])[0])) == 10
+    lm.logits = lambda slots: logits(slots) - towards_end  # type: ignore[method-assign]
+    assert len(await read(engine.submit([utterance(1, 5)])[0])) == 100
+    assert len(await read(engine.submit([utterance(1, 30)])[0])) == 400 - 33 + 1  # the context is full
 
 
 async def test_a_prompt_comes_before_the_text_and_does_not_count_for_length(start: EngineFactory, lm: FakeLM) -> None:
@@ -225,6 +227,19 @@ async def test_a_full_queue_refuses_at_once_with_numbers_and_cure(start: EngineF
     assert (engine.num_running, engine.num_waiting) == (2, 1)
     gate.open()
     assert [await read(s) for s in streams[:3]] == [expected_tokens(utterance(i, seed=i)) for i in range(3)]
+
+
+async def test_a_stream_that_is_being_heard_continues_before_others_and_is_never_refused(
+    start: EngineFactory, lm: FakeLM
+) -> None:
+    gate, engine = Gate(lm), start(max_batch_size=1, max_queued=1)
+    first, waiting = engine.submit([utterance(1), utterance(2)])
+    await asyncio.to_thread(gate.entered.wait, 5)
+    (continuing,) = engine.submit([replace(utterance(3), is_continuation=True)])
+    gate.open()
+    results = await asyncio.gather(read(first), read(waiting), read(continuing))
+    assert results == [expected_tokens(utterance(i)) for i in (1, 2, 3)]
+    assert lm.prefilled == [1, 3, 2]
 
 
 async def test_abort_frees_the_slot_within_one_step(start: EngineFactory, lm: FakeLM) -> None:
@@ -365,7 +380,7 @@ async def test_health_reports_a_thread_that_died_and_submits_fail_at_once(start:
     assert engine.is_healthy(5)
     streams = engine.submit([utterance(1), utterance(2)])
     results = await asyncio.gather(*map(read, streams), return_exceptions=True)
-    assert [type(result) for result in results if isinstance(result, Exception)] == [StageFailed]
+    assert [type(result) for result in results] == [StageFailed] * 2
     await eventually(lambda: not engine.is_healthy(5))
     with pytest.raises(StageFailed, match="must be restarted"):
         await asyncio.wait_for(anext(engine.submit([utterance(3)])[0]), 1)

@@ -5,15 +5,20 @@ import random
 from pipeline.acoustic.scheduler import Scheduler
 
 
+def add_all(scheduler: Scheduler[str], sequences: str) -> None:
+    for sequence in sequences:
+        scheduler.add(sequence)
+
+
 def test_the_first_to_come_start_first_within_slots_and_prefill_size() -> None:
     scheduler: Scheduler[str] = Scheduler(max_batch_size=3, prefill_batch_size=2)
-    scheduler.add("abcde")
+    add_all(scheduler, "abcde")
     first = scheduler.next_group()
     scheduler.start(first)
     second = scheduler.next_group()
     scheduler.start(second)
     assert (first, second, scheduler.next_group()) == (["a", "b"], ["c"], [])
-    assert (scheduler.running, list(scheduler.waiting)) == (["a", "b", "c"], ["d", "e"])
+    assert (scheduler.running, scheduler.waiting) == (["a", "b", "c"], ["d", "e"])
 
 
 def test_the_last_slot_moves_into_the_hole() -> None:
@@ -25,17 +30,27 @@ def test_the_last_slot_moves_into_the_hole() -> None:
     assert scheduler.running == ["a", "d"]
 
 
+def test_who_continues_goes_before_who_starts() -> None:
+    scheduler: Scheduler[str] = Scheduler(max_batch_size=9, prefill_batch_size=3)
+    for sequence in "aBcDe":
+        scheduler.add(sequence, is_continuation=sequence.isupper())
+    assert scheduler.waiting == ["B", "D", "a", "c", "e"]
+    assert scheduler.next_group() == ["B", "D", "a"]
+    assert scheduler.waiting == ["c", "e"]
+
+
 def test_the_withdrawn_leave_the_queue_and_the_others_keep_their_order() -> None:
-    scheduler: Scheduler[int] = Scheduler(max_batch_size=1, prefill_batch_size=1)
-    scheduler.add(range(6))
-    assert scheduler.withdraw(lambda n: n % 2 == 0) == [0, 2, 4]
-    assert list(scheduler.waiting) == [1, 3, 5]
+    scheduler: Scheduler[str] = Scheduler(max_batch_size=1, prefill_batch_size=1)
+    add_all(scheduler, "abcdef")
+    assert scheduler.withdraw(lambda sequence: sequence in "ace") == 3
+    assert scheduler.waiting == ["b", "d", "f"]
 
 
 def test_every_sequence_runs_once_and_slots_never_overflow() -> None:
     rng = random.Random(0)
     scheduler: Scheduler[int] = Scheduler(max_batch_size=5, prefill_batch_size=3)
-    scheduler.add(range(200))
+    for number in range(200):
+        scheduler.add(number, is_continuation=number % 3 == 0)
     retired: list[int] = []
     while len(retired) < 200:
         group = scheduler.next_group()

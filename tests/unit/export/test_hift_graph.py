@@ -12,7 +12,7 @@ import torch
 from pipeline.export.checkpoint import load_checkpoint
 from pipeline.export.hift_graph import build_hift_graphs
 from pipeline.export.receptive_field import f0_receptive_field, receptive_field
-from pipeline.model.config import HiFTConfig
+from pipeline.model.config import HiFTConfig, read_config
 from pipeline.model.hift import HiFTGenerator
 from pipeline.runtime.session import Session, make_session
 
@@ -30,7 +30,7 @@ def sessions_of(module: HiFTGenerator, config: HiFTConfig) -> tuple[Session, Ses
 
 
 def small(**changes: object) -> HiFTConfig:
-    config = load_checkpoint(GOLDEN / "reference-small").config.hift
+    config = read_config(GOLDEN / "reference-small" / "cosyvoice.yaml").hift
     return replace(config, mel_bins=6, base_channels=16, f0_channels=8, **changes)
 
 

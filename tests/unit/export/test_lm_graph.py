@@ -11,7 +11,8 @@ import pytest
 import torch
 from onnx import TensorProto
 
-from pipeline.acoustic.speech_lm import LMPrompt, OnnxSpeechLM, sinusoids
+from pipeline.acoustic.lm_tables import sinusoids
+from pipeline.acoustic.speech_lm import LMPrompt, OnnxSpeechLM
 from pipeline.export.graph import GraphBuilder
 from pipeline.export.lm_graph import build_lm_graphs, padded_head_dim
 from pipeline.export.lm_prefix_graph import build_lm_prefix

@@ -4,6 +4,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from pipeline.errors import InvalidRequest, StageFailed
+from pipeline.errors import InvalidRequest, MissingExtra, StageFailed
 from pipeline.text.lexicon import Entry, Lexicon, LexiconStore, common_words, open_lexicon
 from pipeline.text.lexicon_redis import RedisLexicon
 from pipeline.text.lexicon_sqlite import SqliteLexicon
@@ -246,3 +247,9 @@ def test_all_shipped_words_are_valid_and_found() -> None:
     assert len(common_words()) > 10
     for word in common_words():
         assert [match.entry.word for match in lexicon.find(f"说{word}。")] == [word]
+
+
+def test_redis_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(MissingExtra, match=r"cosyvoice-serve\[redis\]"):
+        open_lexicon("redis://localhost")

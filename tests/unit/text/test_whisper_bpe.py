@@ -95,3 +95,15 @@ def test_a_table_of_symbols_makes_a_phoneme_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "bundle").mkdir()
     copy_tokenizer_files(tmp_path, tmp_path / "bundle")
     assert (tmp_path / "bundle" / "tokens.txt").read_text() == "<pad>\n^\n"
+
+
+def test_the_installed_packages_file_is_found_without_importing_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "site" / "whisper"
+    (package / "assets").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    installed = write_ranks(package / "assets" / "multilingual.tiktoken")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.setattr(tokenizer_files, "RANKS_SHA256", sha256_of(installed))
+    assert find_whisper_ranks(tmp_path) == installed

@@ -108,8 +108,11 @@ def _greek(match: Match) -> str:
     return _GREEK[match.group()]
 
 
-def _hashtag(match: Match) -> str:
-    return match.group(1) + ("，" if match.group(2) else "")
+def _hash(match: Match) -> str:
+    """The mark that closes a Chinese hashtag is a pause."""
+    tag = before(match, 41).rpartition("#")
+    is_closing = bool(tag[1]) and bool(tag[2]) and " " not in tag[2]
+    return "，" if is_closing and after(match, 1).isalnum() else ""
 
 
 def _programming(match: Match) -> str:
@@ -159,8 +162,7 @@ RULES = (
     Rule(LETTERS, r"(?<![A-Za-z])([AaDd])(\*)(?=算法|搜索|$)", _grade),
     Rule(LETTERS, r"([A-Za-z]{1,20})\.((?:js|JS|py|NET|Net|net|txt|pdf|docx?|xlsx?|pptx?|mp3|mp4|jpe?g|png|exe|zip|json|yaml|md|csv|cpp|java|vue)(?![A-Za-z0-9]))", _file_dot),
     Rule(".", r"()\.((?:NET|Net)(?![A-Za-z]))", _file_dot),
-    Rule("#", r"#([^#\s]{1,40})(#)", _hashtag),
-    Rule("#", r"#(\w{1,40})()", _hashtag),
+    Rule("#", r"#", _hash),
     Rule("@", rf"@(?=[\w{_HAN}])", constant("艾特")),
     Rule("★☆⭐", r"(?<=[\d一二三四五六七八九两])[★☆⭐]{1,5}", _stars),
     Rule("xX", r"(?<=[\d一二三四五六七八九十百千万零米])[xX](?=\s?[\d]|宽|高|深)", _times),

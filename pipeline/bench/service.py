@@ -1,0 +1,216 @@
+"""The product in process, from text to audio, as callers meet it: alone, several at once, and just started."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from pipeline.acoustic.engine import Engine, LocalAcousticModel
+from pipeline.acoustic.speech_lm import LMPrompt, OnnxSpeechLM, SpeechLM
+from pipeline.acoustic.token_stream import TokenStream
+from pipeline.bench.process import CpuMeter, peak_rss_mb
+from pipeline.bench.workload import of_fixed_length, offline_config, request_for, utterances_of
+from pipeline.build import LocalSynthesizer, LocalToken2Wav, build_engine, build_frontend, build_token2wav
+from pipeline.config import ChunkSchedule, ServiceConfig
+from pipeline.runtime.bundle import Bundle, Precision
+from pipeline.synthesizer import Synthesizer
+from pipeline.text.frontend import LocalFrontend
+from pipeline.types import F32, I64, SpeechTokens, Utterance
+
+WHOLE = ChunkSchedule(first_s=600.0, max_s=600.0)  # one chunk per utterance: nothing is streamed
+
+
+class UncachedLM:
+    """The speech LM without a KV cache: every step reads each sequence again from its beginning."""
+
+    def __init__(self, lm: OnnxSpeechLM) -> None:
+        self._lm = lm
+        self._prompts: list[LMPrompt] = []
+        self.num_speech_tokens, self.max_context = lm.num_speech_tokens, lm.max_context
+
+    def prefill(self, prompts: Sequence[LMPrompt]) -> F32:
+        self._prompts += prompts
+        return self._run(prompts)
+
+    def decode(self, token_ids: I64) -> F32:
+        self._prompts = [
+            LMPrompt(prompt.text_ids, prompt.speaker, np.append(prompt.speech_prefix, token))
+            for prompt, token in zip(self._prompts, token_ids, strict=True)
+        ]
+        return self._run(self._prompts)
+
+    def retire(self, slot: int) -> None:
+        last = self._prompts.pop()
+        if slot < len(self._prompts):
+            self._prompts[slot] = last
+
+    def _run(self, prompts: Sequence[LMPrompt]) -> F32:
+        logits = self._lm.prefill(prompts)
+        for slot in reversed(range(len(prompts))):
+            self._lm.retire(slot)
+        return logits
+
+
+class WindowedAcousticModel:
+    """Arrivals of a window share one prefill: what the acoustic model's deployment does, in process."""
+
+    def __init__(self, engine: Engine, window_s: float) -> None:
+        self._engine = engine
+        self._window_s = window_s
+        self._arrivals: list[tuple[Utterance, asyncio.Future[TokenStream]]] = []
+
+    async def generate(self, utterance: Utterance) -> AsyncIterator[SpeechTokens]:
+        loop = asyncio.get_running_loop()
+        if not self._arrivals:
+            loop.call_later(self._window_s, self._admit)
+        admitted: asyncio.Future[TokenStream] = loop.create_future()
+        self._arrivals.append((utterance, admitted))
+        async for tokens in await admitted:
+            yield tokens
+
+    def _admit(self) -> None:
+        arrivals, self._arrivals = self._arrivals, []
+        streams = self._engine.submit([utterance for utterance, _ in arrivals])
+        for (_, admitted), stream in zip(arrivals, streams, strict=True):
+            admitted.set_result(stream)
+
+
+class Service:
+    """Frontend, engine and token2wav put together as the row of a table asks. Close it."""
+
+    def __init__(
+        self, config: ServiceConfig, bundle: Bundle, num_threads: int, *, has_kv_cache: bool, window_s: float
+    ) -> None:
+        self._engine = (
+            build_engine(config, bundle, num_threads) if has_kv_cache else _uncached_engine(config, bundle, num_threads)
+        )
+        self._token2wav = LocalToken2Wav(build_token2wav(config, bundle, num_threads))
+        acoustic = WindowedAcousticModel(self._engine, window_s) if window_s else LocalAcousticModel(self._engine)
+        self.synthesizer = Synthesizer(LocalFrontend(build_frontend(config, bundle)), acoustic, self._token2wav)
+
+    def close(self) -> None:
+        self._engine.close()
+        self._token2wav.close()
+
+
+def _uncached_engine(config: ServiceConfig, bundle: Bundle, num_threads: int) -> Engine:
+    acoustic = config.acoustic
+    lm: SpeechLM = UncachedLM(
+        OnnxSpeechLM(
+            bundle, _precision(config), num_threads=num_threads, max_batch_size=1, max_context=acoustic.max_context
+        )
+    )
+    return Engine(
+        lm,
+        spec=bundle.manifest.lm,
+        token_rate=bundle.manifest.token_rate,
+        max_batch_size=1,
+        max_queued=acoustic.max_queued,
+        chunks=acoustic.chunks,
+    )
+
+
+def _precision(config: ServiceConfig) -> Precision:
+    precision = config.model.precision
+    if precision == "auto":
+        raise ValueError("a measurement names its precision")
+    return precision
+
+
+def configured(bundle: Bundle, precision: Precision, *, is_streamed: bool) -> ServiceConfig:
+    config = offline_config(bundle)
+    model = config.model.model_copy(update={"precision": precision})
+    chunks = ChunkSchedule() if is_streamed else WHOLE
+    return config.model_copy(update={"model": model, "acoustic": config.acoustic.model_copy(update={"chunks": chunks})})
+
+
+async def speak(
+    synthesizer: Synthesizer, bundle: Bundle, text: str, seed: int, delay_s: float = 0.0
+) -> dict[str, float]:
+    """One request: seconds until its first and its last audio, and how much audio it got."""
+    await asyncio.sleep(delay_s)
+    started = time.perf_counter()
+    first_audio_s, num_samples = 0.0, 0
+    async for chunk in synthesizer.stream(request_for(bundle, text, seed)):
+        first_audio_s = first_audio_s or time.perf_counter() - started
+        num_samples += len(chunk.samples)
+    return {
+        "first_audio_s": first_audio_s,
+        "latency_s": time.perf_counter() - started,
+        "audio_s": num_samples / bundle.manifest.sample_rate,
+    }
+
+
+def measure_service(
+    bundle: str,
+    precision: Precision,
+    text: str,
+    duration_s: float,
+    repeats: int,
+    num_threads: int,
+    num_requests: int = 1,
+    interval_s: float = 0.0,
+    window_s: float = 0.0,
+    has_kv_cache: bool = True,
+    is_streamed: bool = False,
+) -> dict[str, Any]:
+    """Requests for the same text, `num_requests` at once or `interval_s` apart, `repeats` times over.
+
+    Args:
+        duration_s: of audio, forced on each request.
+    """
+    opened = Bundle.open(bundle)
+    with of_fixed_length(opened, utterances_of(opened, text), duration_s) as fixed:
+        config = configured(fixed, precision, is_streamed=is_streamed)
+        service = Service(config, fixed, num_threads, has_kv_cache=has_kv_cache, window_s=window_s)
+        try:
+            return asyncio.run(_measure(service.synthesizer, fixed, text, repeats, num_requests, interval_s))
+        finally:
+            service.close()
+
+
+async def _measure(
+    synthesizer: Synthesizer, bundle: Bundle, text: str, repeats: int, num_requests: int, interval_s: float
+) -> dict[str, Any]:
+    await speak(synthesizer, bundle, text[:2], 0)  # warms up
+    spoken: list[dict[str, float]] = []
+    started = time.perf_counter()
+    with CpuMeter() as cpu:
+        for repeat in range(repeats):
+            seeds = range(repeat * num_requests, (repeat + 1) * num_requests)
+            requests = [speak(synthesizer, bundle, text, seed, index * interval_s) for index, seed in enumerate(seeds)]
+            spoken += await asyncio.gather(*requests)
+    elapsed_s = time.perf_counter() - started
+    return {
+        "latencies_s": [request["latency_s"] for request in spoken],
+        "first_audio_s": median(request["first_audio_s"] for request in spoken),
+        "audio_s": median(request["audio_s"] for request in spoken),
+        "s_per_request": elapsed_s / len(spoken),
+        "cpu_peak_percent": cpu.peak,
+        "cpu_mean_percent": cpu.mean,
+        "peak_rss_mb": peak_rss_mb(),
+    }
+
+
+def measure_start(bundle: str, precision: Precision, text: str, duration_s: float, spawned_at: float) -> dict[str, Any]:
+    """Seconds from starting the process until it is ready and until its first audio, and its memory when ready."""
+    opened = Bundle.open(bundle)
+    imported_s = time.monotonic() - spawned_at
+    with of_fixed_length(opened, utterances_of(opened, text), duration_s) as fixed:
+        prepared_s = time.monotonic() - spawned_at - imported_s
+        with LocalSynthesizer(configured(fixed, precision, is_streamed=True)) as synthesizer:
+            ready_s = time.monotonic() - spawned_at - prepared_s
+            ready_rss_mb = peak_rss_mb()
+            first = asyncio.run(speak(synthesizer, fixed, text, 0))
+    return {
+        "imported_s": imported_s,
+        "ready_s": ready_s,
+        "first_audio_s": ready_s + first["first_audio_s"],
+        "ready_rss_mb": ready_rss_mb,
+        "peak_rss_mb": peak_rss_mb(),
+    }

@@ -1,0 +1,71 @@
+"""What is spoken while measuring: texts of a given length, and a fixed number of speech tokens for them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.build import build_frontend
+from pipeline.config import ServiceConfig, TextConfig
+from pipeline.runtime.bundle import MANIFEST, Bundle
+from pipeline.types import SpeechRequest, Utterance
+
+SENTENCE = "明天下午3点的会议改到Room 205，请带上你的laptop和最新的季度报告，谢谢。"  # 42 characters, mixed
+PASSAGE = (
+    "人们常说，语音是最自然的交流方式。清晨的公园里，老人们一边散步一边聊天，孩子们在草地上追着风筝奔跑。"
+    "远处的湖面上，几只小船慢慢地划过，留下长长的水纹。到了中午，街边的小店开始热闹起来，"
+    "热气腾腾的面条和刚出锅的包子吸引着过路的行人。傍晚的时候，天空被染成了橙红色，下班的人们匆匆赶回家。"
+)
+CHARACTERS_PER_S = 4.5  # of spoken Mandarin
+
+
+def text_of(duration_s: float) -> str:
+    """A Chinese text that takes about this long to speak."""
+    length = max(2, round(duration_s * CHARACTERS_PER_S))
+    return (PASSAGE * (length // len(PASSAGE) + 1))[: length - 1] + "。"
+
+
+def num_speech_tokens(bundle: Bundle, duration_s: float) -> int:
+    return max(1, round(duration_s * bundle.manifest.token_rate))
+
+
+def utterances_of(bundle: Bundle, text: str) -> list[Utterance]:
+    frontend = build_frontend(offline_config(bundle), bundle)
+    return frontend.prepare(request_for(bundle, text))
+
+
+def text_ids_of(bundle: Bundle, text: str) -> tuple[int, ...]:
+    """The ids of all pieces, as if the text were one utterance."""
+    return tuple(index for utterance in utterances_of(bundle, text) for index in utterance.text_ids)
+
+
+def request_for(bundle: Bundle, text: str, seed: int = 0) -> SpeechRequest:
+    return SpeechRequest(text, bundle.manifest.voices[0], seed=seed)
+
+
+def offline_config(bundle: Bundle) -> ServiceConfig:
+    """The product's defaults with this bundle, without the user's own lexicon."""
+    return ServiceConfig.model_validate({"model": {"bundle": str(bundle.path)}, "text": TextConfig(lexicon=None)})
+
+
+@contextmanager
+def of_fixed_length(bundle: Bundle, utterances: Sequence[Utterance], duration_s: float) -> Iterator[Bundle]:
+    """The same bundle, but the utterances together get this many seconds of speech, whatever the model says.
+
+    Random weights end an utterance at random. The manifest bounds the speech tokens per text token from both sides;
+    here both bounds are one number. The files are hard links, so this takes no space.
+    """
+    num_text = sum(len(utterance.text_ids) for utterance in utterances)
+    rate = (num_speech_tokens(bundle, duration_s) + 0.5) / num_text  # the number of tokens is rounded down
+    lm = bundle.manifest.lm.model_copy(update={"min_speech_per_text": rate, "max_speech_per_text": rate})
+    manifest = bundle.manifest.model_copy(update={"lm": lm})
+    with tempfile.TemporaryDirectory(prefix=".fixed-", dir=bundle.path.parent) as name:
+        folder = Path(name)
+        for file in manifest.files:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            os.link(bundle.path / file, folder / file)
+        (folder / MANIFEST).write_text(manifest.model_dump_json(), "utf-8")
+        yield Bundle.open(folder)
