@@ -15,7 +15,9 @@ from pipeline.types import SpeechRequest, Utterance
 
 
 def make_frontend(config: ServiceConfig) -> Frontend:
-    return build_frontend(config, open_bundle(config.model))
+    frontend = build_frontend(config, open_bundle(config.model))
+    frontend.warm_up()  # dictionaries load on first use, which no request should wait for
+    return frontend
 
 
 class TextFrontend:

@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_voices(commands.add_parser("voices", help="list the voices of a bundle"))
     _add_export(commands.add_parser("export", help="make a bundle from an official checkpoint folder"))
     _add_parity(commands.add_parser("parity", help="compare torch and ONNX with golden arrays"))
+    _add_bench(commands.add_parser("bench", help="measure speed and memory on this machine"))
     return parser
 
 
@@ -131,6 +132,60 @@ def _parity(arguments: argparse.Namespace) -> int:
     report = compare_with_golden(arguments.checkpoint, arguments.golden, progress=_note)
     print(report.table())
     return 0 if report.passed else 1
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--size", choices=("300m", "tiny"), default="300m", help="of the random weights")
+    parser.add_argument("--seconds", type=_numbers, default=(2.0, 4.0), metavar="S,S", help="audio (default: 2,4)")
+    parser.add_argument(
+        "--torch-seconds",
+        type=_numbers,
+        default=(4.0,),
+        metavar="S,S",
+        help="those that torch speaks, too (default: 4)",
+    )
+    parser.add_argument("--repeats", type=int, default=3, help="of each measurement of the product (default: 3)")
+    parser.add_argument("--torch-repeats", type=int, default=1, help="of each that takes a minute (default: 1)")
+    parser.add_argument("--only", action="append", metavar="PART", help="may be given again; `profile` is only run so")
+    parser.add_argument(
+        "--workdir", type=Path, metavar="DIR", help="keeps weights and bundle, 4 GB (default: ~/.cache)"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="write bench.json, bench.md and bench.png there"
+    )
+    parser.add_argument("--ranks", type=Path, metavar="FILE", help="tiktoken ranks of the text tokenizer")
+    parser.set_defaults(run=_bench)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from pipeline.bench.context import DEFAULT_WORKDIR, Settings
+    from pipeline.bench.parts import DEFAULT_PARTS
+    from pipeline.bench.run import run_bench
+
+    settings = Settings(
+        size=arguments.size,
+        durations_s=arguments.seconds,
+        baseline_durations_s=arguments.torch_seconds,
+        repeats=arguments.repeats,
+        baseline_repeats=arguments.torch_repeats,
+        workdir=arguments.workdir or DEFAULT_WORKDIR,
+    )
+    started = time.monotonic()
+    report = run_bench(
+        settings,
+        parts=arguments.only or DEFAULT_PARTS,
+        ranks=arguments.ranks,
+        progress=lambda line: _note(f"[{time.monotonic() - started:6.1f} s] {line}"),
+    )
+    print(report.markdown())
+    if arguments.output is not None:
+        for file in report.write(arguments.output):
+            _note(f"wrote {file}")
+    return 0
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(number) for number in text.split(","))
 
 
 def _note(line: str) -> None:

@@ -35,10 +35,13 @@ async def say(
         manifest = synthesizer.bundle.manifest
         request = SpeechRequest(text, voice or manifest.voices[0], speed, seed, language)
         encoder = make_encoder(audio_format, manifest.sample_rate)
-        num_samples, first_audio_s = 0, 0.0
+        chunks = synthesizer.stream(request)
+        first = await anext(chunks)  # an early error leaves no file
+        first_audio_s = time.perf_counter() - loaded
+        num_samples = len(first.samples)
         with output.open("wb") as file:
-            async for chunk in synthesizer.stream(request):
-                first_audio_s = first_audio_s or time.perf_counter() - loaded
+            file.write(encoder.encode(first.samples))
+            async for chunk in chunks:
                 num_samples += len(chunk.samples)
                 file.write(encoder.encode(chunk.samples))
                 _progress(f"\r{num_samples / manifest.sample_rate:6.1f} s of speech")

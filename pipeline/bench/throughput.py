@@ -54,11 +54,11 @@ def measure_decode(
         "step_ms": median(steps_ms[NUM_WARM_UP_STEPS:]),
         "best_step_ms": min(steps_ms[NUM_WARM_UP_STEPS:]),
         "sampling_ms": median(sampling_ms[NUM_WARM_UP_STEPS:]),
-        "read_mb": (_weights_size(opened, precision) + kv_bytes) / 1e6,
+        "read_mb": (weights_size(opened, precision) + kv_bytes) / 1e6,
     }
 
 
-def _weights_size(bundle: Bundle, precision: Precision) -> int:
+def weights_size(bundle: Bundle, precision: Precision) -> int:
     """Bytes of the LM's graph, with the file of weights beside it."""
     name = bundle.manifest.graphs[precision]["lm"]
     return sum(info.size for file, info in bundle.manifest.files.items() if file.startswith(name))

@@ -13,7 +13,7 @@ from pipeline.config import ServiceConfig, TextConfig
 from pipeline.runtime.bundle import MANIFEST, Bundle
 from pipeline.types import SpeechRequest, Utterance
 
-SENTENCE = "明天下午3点的会议改到Room 205，请带上你的laptop和最新的季度报告，谢谢。"  # 42 characters, mixed
+SENTENCE = "明天下午3点的会议改到Room 205，请带上你的laptop和最新季度报告，谢谢。"  # 42 characters, mixed
 PASSAGE = (
     "人们常说，语音是最自然的交流方式。清晨的公园里，老人们一边散步一边聊天，孩子们在草地上追着风筝奔跑。"
     "远处的湖面上，几只小船慢慢地划过，留下长长的水纹。到了中午，街边的小店开始热闹起来，"

@@ -64,6 +64,7 @@ class FlowSpec(_Spec):
     """Conditional flow matching from noise (t = 0) to a mel spectrogram (t = 1)."""
 
     mel_bins: int = 80
+    mel_hop: int = 256  # samples between mel frames; the official code fixes it, whatever the vocoder makes of a frame
     num_steps: int = 10
     schedule: Literal["cosine", "linear"] = "cosine"
     guidance: float = 0.7  # classifier-free guidance rate; 0 evaluates the conditional half alone
@@ -106,7 +107,7 @@ class Manifest(_Spec):
 
     def num_mel_frames(self, num_tokens: int) -> int:
         """Mel frames of the first `num_tokens` tokens, truncated as the official inference does."""
-        return int(num_tokens / self.token_rate * self.sample_rate / self.vocoder.hop_length)
+        return int(num_tokens / self.token_rate * self.sample_rate / self.flow.mel_hop)
 
 
 @dataclass(frozen=True)

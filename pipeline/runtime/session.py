@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,21 @@ Array = NDArray[Any]
 Shape = tuple["int | str", ...]  # a name stands for a dynamic axis
 
 LOG_ERRORS_ONLY = 3
+
+_profile_folder: ContextVar[Path | None] = ContextVar("profile_folder", default=None)
+
+
+@contextmanager
+def profiled(folder: Path) -> Iterator[None]:
+    """Sessions made meanwhile write the time of each operator into this folder when they are deleted.
+
+    The files are GRAPH_DATE.json, each a list of events.
+    """
+    token = _profile_folder.set(folder)
+    try:
+        yield
+    finally:
+        _profile_folder.reset(token)
 
 
 class Session:
@@ -75,6 +92,9 @@ def make_session(source: str | Path | bytes, *, num_threads: int, spin: bool = T
     if not isinstance(source, bytes) and not Path(source).is_file():
         raise BundleError(f"{source} is missing: copy the bundle again or export it again.")
     options = _options(num_threads, spin)
+    if (folder := _profile_folder.get()) is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(folder / ("memory" if isinstance(source, bytes) else Path(source).stem))
     model = source if isinstance(source, bytes) else str(source)
     try:
         return Session(ort.InferenceSession(model, options, providers=["CPUExecutionProvider"]))

@@ -16,23 +16,25 @@ HAN_CLASS = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U00
 KANA_CLASS = "\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f"
 HANGUL_CLASS = "\u1100-\u11ff\u3131-\u318e\ua960-\ua97f\uac00-\ud7fb"
 
+_OPENING = "“‘「『《〈（(【[〔{＜<#@$¥￥€£"
 _TOKENS = re.compile(
     rf"(?P<han>[{HAN_CLASS}]+)|(?P<ja>[{KANA_CLASS}]+)|(?P<ko>[{HANGUL_CLASS}]+)"
     rf"|(?P<digits>[0-9０-９]+)"
     rf"|(?P<en>[^\W\d_{HAN_CLASS}{KANA_CLASS}{HANGUL_CLASS}]+)"
-    rf"|(?P<other>(?:[^\w]|_)+|\w)"
+    rf"|(?P<other>(?:(?![{re.escape(_OPENING)}])(?:[^\w]|_))+|[{re.escape(_OPENING)}]+|\w)"
 )
 _CLAUSE_END = re.compile(r"[。！？!?；;，,、：:…\n]|\.(?=\s|$)")
 _SENTENCE_END = re.compile(r"[。！？!?\n…]|\.(?=\s|$)")
 _MAX_REACH = 40  # characters: no kana farther away than this decides a Han run
-_OPENING = "“‘「『《〈（(【[〔{＜<#@$¥￥€£"
 
 # Written Cantonese only. 係, 仲, 睇 and 同 are left to the bigrams: other languages write them too.
 _CANTONESE = re.compile(
     "[嘅咗哋喺佢冇嘢啲嚟嗰咁噉咩嘥喎㗎攞揾搵瞓掟嬲冚乸屙氹焗嘞噃唓嗱餸]|唔(?!该)|唔該|唔该|[畀俾][我你佢人]|點解|点解|邊(?:度|個|位)|边(?:度|个)"
     "|睇(?:書|戲|电影|電影|下|到|住|緊)|仲[有要係未]|係(?:咪|唔|噉)|乜(?:嘢|都|水|事)|食(?:飯|嘢|咗|晏)|而家|鍾意|钟意|聽日|听日|尋日|琴日|點樣|返(?:屋企|工|學)|屋企|邊啲|幾多|靚[仔女]|飲茶"
 )
-_CHINESE_FUNCTION = re.compile("[我你您他她它很也了是在的和就都不没沒去来來吃喝看想要说說有们們这這那哪把被给給让讓跟吗嗎呢吧]")
+_CHINESE_FUNCTION = re.compile(
+    "[我你您他她它很也了是在的和就都不没沒去来來吃喝看想要说說有们們这這那哪把被给給让讓跟吗嗎呢吧]"
+)
 _CHINESE_ALONE = re.compile("[你您她很也吗嗎呢吧们們这這哪沒]|[我他](?![々國国人])|[吃喝](?!驚|茶|煙|水)")
 # Words of Japanese and Korean that are spelled with characters Chinese uses as function words.
 _SHARED_WORDS = re.compile(
@@ -41,7 +43,9 @@ _SHARED_WORDS = re.compile(
     "|[未将本従以外往由到元]来|来(?:年|月|週|日|店|場|客|週)|看(?:板|護|病|破)|[感予思理発回空愛]想|想(?:像|定|起)|[重必需主不概強]要|要(?:求|素|点|望|因|件)"
     "|[所国共保固特私公専]有|有(?:名|無|料|効|利|力|限|益|能)|[説說][明得教]|[解小伝演力]説|他(?:人|国|社|者|方)|我(?:慢|々|流|が|国)|被害|被告|那覇"
 )
-_PARTICLE_BEFORE_KANA = re.compile("(?:[是也很]|(?<![現存所不健滞駐実自介混散])在|(?<![目知性美公私法質量静動心体理])的|(?<![完終修校満魅])了)$")
+_PARTICLE_BEFORE_KANA = re.compile(
+    "(?:[是也很]|(?<![現存所不健滞駐実自介混散])在|(?<![目知性美公私法質量静動心体理])的|(?<![完終修校満魅])了)$"
+)
 _PARTICLE_AFTER_KANA = re.compile("^(?:是(?!非)|也|的|很|在(?!庫|住|籍|宅|日|学)|和(?!食|服|風|室))")
 _AFTER_JAPANESE_TEKI = "なにだでとはがのもかよをへ"
 
@@ -126,7 +130,7 @@ def _decide_clause(clause: list[_Token]) -> None:
         return
     if any(_CANTONESE.search(clause[i].text) for i in han):
         for i in han:
-            clause[i].language = _near_kana(clause, i) and "ja" or "yue"
+            clause[i].language = (_near_kana(clause, i) and "ja") or "yue"
         return
     for i in han:
         clause[i].language = _own_language(clause, i)

@@ -31,18 +31,14 @@ _SENTENCE_MARK = re.compile(rf"(?:[。！？!?｡．][。！？!?…~～．]*|�
 _CLAUSE_MARK = re.compile(rf"(?:[；;，,、：:]|—+|--+)[{_CLOSING}]*")
 _MARK = re.compile(rf"(?P<line>\n\s*)|(?P<sentence>{_SENTENCE_MARK.pattern})|(?P<clause>{_CLAUSE_MARK.pattern})")
 # What no break may fall into: Latin words with their numbers, e-mail and web addresses, numbers with separators.
-_UNBREAKABLE = re.compile(
-    r"[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ_@%&=+#~/'’?-]|[.,:](?=[A-Za-z0-9_/])|[·](?=[A-Za-z0-9]))*"
-)
+_UNBREAKABLE = re.compile(r"[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ_@%&=+#~/'’?-]|[.,:](?=[A-Za-z0-9_/])|[·](?=[A-Za-z0-9]))*")
 _OPENING = re.compile(r"[“‘「『《〈（(【\[〔{＜<$¥￥€£#@+-]")
 _MARKS = "，。、；：？！…—～,.;:?!)]}”’」』》〉）】〕"
 _NO_START = _MARKS + "％%°℃々ー的了着过地得们吗呢吧"
 _ABBREVIATIONS = frozenset(
-    "dr mr mrs ms prof st sr jr rev gen col lt sgt capt gov sen rep hon mt ft ave blvd rd no nos vol vols fig figs eq pp ed eds"
-    " al vs etc inc ltd co corp dept est approx min max jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri"
-    " e.g i.e a.m p.m ph.d m.d b.a m.a u.s u.k u.n d.c p.s cf viz".split()
+    ["dr", "mr", "mrs", "ms", "prof", "st", "sr", "jr", "rev", "gen", "col", "lt", "sgt", "capt", "gov", "sen", "rep", "hon", "mt", "ft", "ave", "blvd", "rd", "no", "nos", "vol", "vols", "fig", "figs", "eq", "pp", "ed", "eds", "al", "vs", "etc", "inc", "ltd", "co", "corp", "dept", "est", "approx", "min", "max", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "mon", "tue", "wed", "thu", "fri", "e.g", "i.e", "a.m", "p.m", "ph.d", "m.d", "b.a", "m.a", "u.s", "u.k", "u.n", "d.c", "p.s", "cf", "viz"]
 )
-_USUALLY_LAST = frozenset("etc a.m p.m inc ltd co corp jr sr u.s u.k u.n d.c ph.d m.d al".split())
+_USUALLY_LAST = frozenset(["etc", "a.m", "p.m", "inc", "ltd", "co", "corp", "jr", "sr", "u.s", "u.k", "u.n", "d.c", "ph.d", "m.d", "al"])
 _LIST_NUMBER = re.compile(r"(?:^|\n)\s{0,4}\d{1,3}$")
 _LAST_WORD = re.compile(r"[A-Za-z](?:[A-Za-z]|\.(?=[A-Za-z])){0,15}$")
 
@@ -119,7 +115,9 @@ def _is_abbreviation(text: str, start: int, end: int) -> bool:
         return _is_list_number(text, start)
     token = word.group().lower()
     if token in _ABBREVIATIONS:
-        return token not in _USUALLY_LAST or not _next_word(text, end)[:1].isupper() or "." in token and token[0] in "ud"
+        return (
+            token not in _USUALLY_LAST or not _next_word(text, end)[:1].isupper() or ("." in token and token[0] in "ud")
+        )
     return len(token) == 1 and word.group().isupper() and word.group() != "I"
 
 
@@ -154,7 +152,9 @@ def _broken(atom: _Atom, limit: float, unit: float, word_ends: WordEnds | None) 
 def _clauses(sentence: str) -> Iterator[tuple[str, int]]:
     start = 0
     for match in _MARK.finditer(sentence):
-        inside_token = match.end() < len(sentence) and not sentence[match.end()].isspace() and match.group() in ".,:：!?"
+        inside_token = (
+            match.end() < len(sentence) and not sentence[match.end()].isspace() and match.group() in ".,:：!?"
+        )
         if inside_token and not _CJK.match(sentence[match.end()]):
             continue
         if match.group() == "." and _is_abbreviation(sentence, match.start(), match.end()):
@@ -204,7 +204,7 @@ def _strength_between(token: str, following: str, position: int, ends: set[int] 
         return ANYWHERE
     if ends is not None:
         return WORD if position in ends else ANYWHERE
-    touches_number = token[-1].isdigit() and following[0].isalnum() or following[0].isdigit() and token[-1].isalnum()
+    touches_number = (token[-1].isdigit() and following[0].isalnum()) or (following[0].isdigit() and token[-1].isalnum())
     return ANYWHERE if touches_number else WORD
 
 
@@ -276,7 +276,7 @@ def _without_crumbs(pieces: list[str], limit: float, unit: float) -> list[str]:
     is_long = sum(map(_num_letters, pieces)) > limit
     room = limit * 1.1 / unit
     for piece in (p.strip() for p in pieces):
-        is_crumb = not _has_letter(piece) or is_long and _num_letters(piece) < _MIN_LETTERS
+        is_crumb = not _has_letter(piece) or (is_long and _num_letters(piece) < _MIN_LETTERS)
         after_crumb = is_long and kept and _num_letters(kept[-1]) < _MIN_LETTERS
         if piece and kept and (is_crumb or after_crumb) and len(kept[-1]) + len(piece) + 1 <= room:
             kept[-1] = f"{kept[-1]}\n{piece}" if _has_letter(piece) else kept[-1] + piece

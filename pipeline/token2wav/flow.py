@@ -45,9 +45,9 @@ class OnnxFlow:
     def condition(self, tokens: I64, voice: Voice, interpolation: Interpolation | None = None) -> Condition:
         """Encodes the tokens after those of the voice's prompt, if it has one."""
         frames = whole(self.manifest, len(tokens)) if interpolation is None else interpolation
-        num_prompt_frames = 0
-        if voice.prompt is not None and len(voice.prompt.speech_tokens):
-            prompt, num_prompt_frames = voice.prompt.speech_tokens, len(voice.prompt.mel)
+        num_prompt_frames = num_prompt_frames_of(voice)
+        if voice.prompt is not None and num_prompt_frames:
+            prompt = voice.prompt.speech_tokens
             frames = joined(stretch(len(prompt), num_prompt_frames), frames.moved(len(prompt)))
             tokens = np.concatenate([prompt, tokens])
         encoded = self._encoder.run(
@@ -101,6 +101,11 @@ class _Guided:
         rate = np.float32(self._flow.spec.guidance)
         result: F32 = (1 + rate) * with_condition - rate * without
         return result
+
+
+def num_prompt_frames_of(voice: Voice) -> int:
+    """Mel frames that the voice's prompt puts in front of every window."""
+    return len(voice.prompt.mel) if voice.prompt is not None and len(voice.prompt.speech_tokens) else 0
 
 
 def schedule(name: str, num_steps: int) -> F64:

@@ -124,3 +124,19 @@ def test_the_image_can_replace_the_host_of_the_configuration() -> None:
     text, num_replaced = re.subn(pattern, replacement, (ROOT / "serve_config.yaml").read_text("utf-8"))
     assert num_replaced == 1
     assert yaml.safe_load(text)["http_options"]["host"] == "0.0.0.0"
+
+
+def test_the_dashboard_shows_every_metric_of_ours_and_no_other() -> None:
+    ours = set(re.findall(r'"(tts_\w+)"', (ROOT / "deployments/metrics.py").read_text("utf-8")))
+    dashboard = json.loads((ROOT / "cluster/grafana-dashboard.json").read_text("utf-8"))
+    expressions = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
+    shown = set(re.findall(r"ray_(tts_\w+?)(?:_bucket)?\b(?=[\[)])", expressions))
+    assert shown == ours
+
+
+def test_prometheus_finds_the_ports_that_pods_offer() -> None:
+    (endpoint,) = load("cluster/pod-monitor.yaml")["spec"]["podMetricsEndpoints"]
+    cluster = load("cluster/rayservice.yaml")["spec"]["rayClusterConfig"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        (container,) = group["template"]["spec"]["containers"]
+        assert endpoint["port"] in [port["name"] for port in container["ports"]]

@@ -32,5 +32,9 @@ def _part(part: str, marks: Mapping[str, str], digits: Callable[[str], str]) -> 
     if part.isdigit():
         return digits(part)
     if part == "://":
-        return "".join((marks[":"], marks["/"], marks["/"])) if not marks.get(" ") else " ".join((marks[":"], marks["/"], marks["/"]))
+        return (
+            "".join((marks[":"], marks["/"], marks["/"]))
+            if not marks.get(" ")
+            else " ".join((marks[":"], marks["/"], marks["/"]))
+        )
     return part if part.isalpha() else marks.get(part, "")

@@ -7,7 +7,6 @@ import unicodedata
 from functools import lru_cache
 
 _SUSPECT = re.compile(r"[²³¹⁰⁴-₉½¼¾⅐-⅟]|[^\w\s，。！？；：、…—“”‘’「」『』《》〈〉（）【】·・.,!?;:'\"()-]|_")
-_UNSAID = "_*#@\\|^~`/"
 
 
 def clean(text: str) -> str:
@@ -18,4 +17,4 @@ def clean(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _kept(char: str) -> str:
     category = unicodedata.category(char)
-    return char if (category[0] in "LMP" or category == "Nd") and char not in _UNSAID else " "
+    return char if (category[0] in "LM" or category == "Nd") else " "

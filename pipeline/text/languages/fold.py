@@ -12,9 +12,50 @@ _FULL_WIDTH = "＂＃＄％＆＇＊＋－．／＜＝＞＠＼＾＿｀｛｜�
 _INVISIBLE = "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff\ufffc\ufffd"
 _SPACES = "\t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _LINES = "\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
-_SAME = {"−": "-", "–": "-", "‐": "-", "‑": "-", "‒": "-", "﹣": "-", "⁃": "-", "〜": "~", "∼": "~", "∶": ":", "︰": ":", "µ": "μ", "Ω": "Ω",
-         "℃": "°C", "℉": "°F", "º": "°", "˚": "°", "¥": "¥", "﹩": "$", "·": "·", "・": "・", "✕": "×", "✖": "×", "╳": "×", "➕": "+", "➖": "-", "➗": "÷",
-         "⁄": "/", "∕": "/", "№": "No.", "″": '"', "′": "'", "＇": "'", "﹪": "%", "﹢": "+", "⩽": "≤", "⩾": "≥", "≦": "≤", "≧": "≥", "‥": "…", "⋯": "…", "ß": "ss"}
+_SAME = {
+    "−": "-",
+    "–": "-",
+    "‐": "-",
+    "‑": "-",
+    "‒": "-",
+    "﹣": "-",
+    "⁃": "-",
+    "〜": "~",
+    "∼": "~",
+    "∶": ":",
+    "︰": ":",
+    "µ": "μ",
+    "Ω": "Ω",
+    "℃": "°C",
+    "℉": "°F",
+    "º": "°",
+    "˚": "°",
+    "¥": "¥",
+    "﹩": "$",
+    "·": "·",
+    "・": "・",
+    "✕": "×",
+    "✖": "×",
+    "╳": "×",
+    "➕": "+",
+    "➖": "-",
+    "➗": "÷",
+    "⁄": "/",
+    "∕": "/",
+    "№": "No.",
+    "″": '"',
+    "′": "'",
+    "＇": "'",
+    "﹪": "%",
+    "﹢": "+",
+    "⩽": "≤",
+    "⩾": "≥",
+    "≦": "≤",
+    "≧": "≥",
+    "‥": "…",
+    "⋯": "…",
+    "ß": "ss",
+}
 # Emoji, dingbats, box drawing, arrows drawn as emoji, flags, tags, variation selectors, keycap; ★ ✓ × stay for rules.
 _EMOJI = re.compile(
     "[\u20e3\u2300-\u23ff\u2500-\u25b2\u25b4-\u2604\u2607-\u263f\u2643-\u26ff\u2701-\u2712\u2719-\u2756\u2758-\u2775\u2794-\u27bf\u2b05-\u2bff"
@@ -27,9 +68,15 @@ _COMPATIBILITY = re.compile(
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 _CIRCLED = re.compile("[\u2460-\u2473\u2474-\u249b\u24eb-\u24ff\u2776-\u2793]")  # ① ⑴ ⒈ ⓫ ⓵ ❶ ➀ ➊
 _I_LOVE = re.compile(r"(?<=我)(?:❤|♥)\ufe0f?(?=\w)|(?<=\bI)\s?(?:❤|♥)\ufe0f?\s?(?=\w)")
-_TAG = re.compile(r"</?(?:br|p|div|span|b|i|u|em|strong|a|li|ul|ol|h[1-6]|sub|sup|img|font|code|pre|table|tr|td|th|hr)\b[^<>\n]{0,200}>", re.I)
+_TAG = re.compile(
+    r"</?(?:br|p|div|span|b|i|u|em|strong|a|li|ul|ol|h[1-6]|sub|sup|img|font|code|pre|table|tr|td|th|hr)\b[^<>\n]{0,200}>",
+    re.I,
+)
 _LINK = re.compile(r"!?\[([^\[\]\n]{0,200})\]\((?:https?:|/|#|\.|www\.|mailto:)[^()\s]{0,300}\)")
-_LINE_MARK = re.compile(r"^[ ]{0,8}(?:#{1,6}[ ]+|>[ ]?|[-*+•◦▪‣●○■□◆◇][ ]+|[•◦▪‣●■◆]|(?:[-*_=][ ]?){3,200}$|\|?(?:[ :]{0,3}-{3,40}[ :]{0,3}\|){1,40}.{0,60}$)", re.M)
+_LINE_MARK = re.compile(
+    r"^[ ]{0,8}(?:#{1,6}[ ]+|>[ ]?|[-*+•◦▪‣●○■□◆◇][ ]+|[•◦▪‣●■◆]|(?:[-*_=][ ]?){3,200}$|\|?(?:[ :]{0,3}-{3,40}[ :]{0,3}\|){1,40}.{0,60}$)",
+    re.M,
+)
 _EMPHASIS = re.compile(r"(\*\*|__|~~|`{1,3})(?=\S)")
 _EMPHASIS_END = re.compile(r"(?<=\S)(?:\*\*|__|~~|`{1,3})")
 _ITALIC = re.compile(r"(?<![\w*)])\*(?=[^\s*\d])([^*\n]{1,80})(?<=\S)\*(?![\w*])")
@@ -37,17 +84,21 @@ _MARKUP = re.compile(r"[<&\[#>*_~`|•◦▪‣●○■□◆◇]|^[ ]{0,8}[-+=
 _REPEATED = re.compile(r"([！？!?，,、；;：~～\-=_*#@&^|·•])\1+|([！？!?])(?:[！？!?]*)|。{2,}|\.{2,}|…{2,}")
 _BLANKS = re.compile(r"[ ]{2,}")
 _NEWLINES = re.compile(r"[ ]*\n[ \n]*")
-_EMOTICON = re.compile(r"(?<![\w)])(?:[:;=]-?[)(DPpO3]|\^_{0,3}\^|[TQ]_[TQ]|>_<|o_O|[xX]D|<3|\(\^[^()\n]{0,6}\^\)|\([*≧><´•ω｀^▽￣ー°□╯；;'_\-～~。・∀∇皿д/\\Дノ]{3,12}\))(?![\w])")
+_EMOTICON = re.compile(
+    r"(?<![\w)])(?:[:;=]-?[)(DPpO3]|\^_{0,3}\^|[TQ]_[TQ]|>_<|o_O|[xX]D|<3|\(\^[^()\n]{0,6}\^\)|\([*≧><´•ω｀^▽￣ー°□╯；;'_\-～~。・∀∇皿д/\\Дノ]{3,12}\))(?![\w])"
+)
 
 
 @cache
 def _table() -> dict[int, str | None]:
-    table: dict[int, str | None] = {code: chr(code - 0xFEE0) for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
+    table: dict[int, str | None] = {
+        code: chr(code - 0xFEE0) for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))
+    }
     table.update({ord(char): unicodedata.normalize("NFKC", char) for char in _FULL_WIDTH})
     table.update({ord(char): None for char in _INVISIBLE})
     table.update({ord(char): " " for char in _SPACES})
     table.update({ord(char): "\n" for char in _LINES})
-    table.update({code: None for code in (*range(0, 9), *range(14, 28), 31, *range(127, 133), *range(134, 160))})
+    table.update(dict.fromkeys((*range(0, 9), *range(14, 28), 31, *range(127, 133), *range(134, 160))))
     table.update({ord(char): same for char, same in _SAME.items()})
     return table
 
@@ -78,7 +129,11 @@ def _love(match: re.Match[str]) -> str:
 
 
 def _compatible(match: re.Match[str]) -> str:
-    return "".join(map(_compatible_char, match.group()))if not "\uff61" <= match.group()[0] <= "\uffdc" else unicodedata.normalize("NFKC", match.group())
+    return (
+        "".join(map(_compatible_char, match.group()))
+        if not "\uff61" <= match.group()[0] <= "\uffdc"
+        else unicodedata.normalize("NFKC", match.group())
+    )
 
 
 def _circled(match: re.Match[str]) -> str:
@@ -99,7 +154,11 @@ def _without_markup(text: str) -> str:
     text = _TAG.sub(" ", text)
     text = _LINK.sub(r"\1", text)
     text = _LINE_MARK.sub("", text)
-    text = _EMPHASIS_END.sub("", _EMPHASIS.sub("", text)) if "*" in text or "`" in text or "__" in text or "~~" in text else text
+    text = (
+        _EMPHASIS_END.sub("", _EMPHASIS.sub("", text))
+        if "*" in text or "`" in text or "__" in text or "~~" in text
+        else text
+    )
     return _ITALIC.sub(r"\1", text)
 
 

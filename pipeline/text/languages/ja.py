@@ -16,9 +16,37 @@ _DIGIT_TABLE = str.maketrans("0123456789", "零一二三四五六七八九")
 _UNIT = "(?:" + "|".join(sorted(map(re.escape, {*UNITS, *ALIASES}), key=len, reverse=True)) + ")"
 _FREE = r"(?<![\d.])"
 _RANGE = r"\s?(?:-|~|—|から)\s?"
-_MONEY = {"¥": "円", "JPY": "円", "$": "ドル", "US$": "米ドル", "USD": "米ドル", "€": "ユーロ", "EUR": "ユーロ", "£": "ポンド", "GBP": "ポンド", "₩": "ウォン", "KRW": "ウォン", "CNY": "元", "RMB": "元"}
+_MONEY = {
+    "¥": "円",
+    "JPY": "円",
+    "$": "ドル",
+    "US$": "米ドル",
+    "USD": "米ドル",
+    "€": "ユーロ",
+    "EUR": "ユーロ",
+    "£": "ポンド",
+    "GBP": "ポンド",
+    "₩": "ウォン",
+    "KRW": "ウォン",
+    "CNY": "元",
+    "RMB": "元",
+}
 _SCORE_AFTER = re.compile(r"\s?(?:で(?:勝|負|敗|下|破|引)|の(?:勝|スコア|同点|引|接戦)|と|に)")
-_MARKS = {".": "ドット", "@": "アットマーク", "/": "スラッシュ", ":": "コロン", "_": "アンダーバー", "-": "ハイフン", "?": "クエスチョン", "=": "イコール", "&": "アンド", "%": "パーセント", "#": "シャープ", "+": "プラス", "~": "チルダ"}
+_MARKS = {
+    ".": "ドット",
+    "@": "アットマーク",
+    "/": "スラッシュ",
+    ":": "コロン",
+    "_": "アンダーバー",
+    "-": "ハイフン",
+    "?": "クエスチョン",
+    "=": "イコール",
+    "&": "アンド",
+    "%": "パーセント",
+    "#": "シャープ",
+    "+": "プラス",
+    "~": "チルダ",
+}
 _SIGNS = {
     "+": "プラス", "=": "イコール", "×": "かける", "÷": "わる", "<": "小なり", ">": "大なり", "≤": "以下", "≥": "以上", "≠": "ノットイコール", "≈": "ニアリーイコール", "±": "プラスマイナス", "√": "ルート",
     "%": "パーセント", "°": "度", "&": "アンド", "@": "アット", "²": "の二乗", "³": "の三乗", "→": "から", "∞": "無限大", "π": "パイ", "α": "アルファ", "β": "ベータ", "γ": "ガンマ", "δ": "デルタ", "θ": "シータ", "λ": "ラムダ", "μ": "ミュー",
@@ -118,7 +146,12 @@ def _unit_name(symbol: str) -> str | None:
 def _measure(match: Match) -> str | None:
     sign, value, multiple, second, symbol = match.groups()
     name = "パーセント" if symbol == "%" else "パーミル" if symbol == "‰" else _unit_name(symbol)
-    if name is None or symbol in ("in", "us", "N", "J", "t", "h") and after(match, 1).isalnum() and not after(match, 1) > "\u3000":
+    if (
+        name is None
+        or (symbol in ("in", "us", "N", "J", "t", "h")
+        and after(match, 1).isalnum()
+        and not after(match, 1) > "\u3000")
+    ):
         return None
     until = f"から{number(second)}" if second else ""
     return f"{_sign(sign)}{number(value)}{multiple or ''}{until}{name}"
@@ -132,7 +165,12 @@ def _fraction(match: Match) -> str | None:
     whole, above, below = match.groups()
     if not whole and (above, below) == ("24", "7"):
         return "二十四時間七日"
-    if not whole and int(below) > 12 and int(above) <= 12 and re.match(r"\s?(?:[(（]|に|から|まで|は|の)", after(match, 1)):
+    if (
+        not whole
+        and int(below) > 12
+        and int(above) <= 12
+        and re.match(r"\s?(?:[(（]|に|から|まで|は|の)", after(match, 1))
+    ):
         return f"{cardinal(above)}月{cardinal(below)}日"
     return (f"{cardinal(whole)}と" if whole else "") + f"{cardinal(below)}分の{cardinal(above)}"
 
@@ -160,11 +198,15 @@ def _range(match: Match) -> str:
 
 
 def _dashed(match: Match) -> str:
-    return "の".join(digits(part) if len(part) > 2 or part[0] == "0" else cardinal(part) for part in match.group().split("-"))
+    return "の".join(
+        digits(part) if len(part) > 2 or part[0] == "0" else cardinal(part) for part in match.group().split("-")
+    )
 
 
 def _dotted(match: Match) -> str:
-    return "点".join(digits(part) if len(part) > 2 or part[0] == "0" else cardinal(part) for part in match.group().split("."))
+    return "点".join(
+        digits(part) if len(part) > 2 or part[0] == "0" else cardinal(part) for part in match.group().split(".")
+    )
 
 
 def _version(match: Match) -> str:
@@ -207,7 +249,11 @@ def _minus(match: Match) -> str | None:
 _SIGN = r"(?:(?:(?<![\w)])([-+±]))|)"
 RULES = (
     *addresses.rules(_MARKS, digits),
-    Rule("¥$€£₩-UJEGCRK", r"(-)?(?<![A-Za-z])(US\$|USD|JPY|EUR|GBP|KRW|CNY|RMB|[¥$€£₩])\s?" + rf"({NUMBER})([千百]?[万億兆千])?", _money),
+    Rule(
+        "¥$€£₩-UJEGCRK",
+        r"(-)?(?<![A-Za-z])(US\$|USD|JPY|EUR|GBP|KRW|CNY|RMB|[¥$€£₩])\s?" + rf"({NUMBER})([千百]?[万億兆千])?",
+        _money,
+    ),
     Rule(DIGITS, rf"{_FREE}({NUMBER})\s?(USD|JPY|EUR|GBP|KRW|CNY|RMB|[€£$])(?![A-Za-z\d])", _money_code),
     Rule(DIGITS, r"(?<![\d.,/-])(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?![\d/-])日?", _date),
     Rule(DIGITS, rf"(?<![\d:.])(\d{{1,2}}):([0-5]\d){_RANGE}(\d{{1,2}}):([0-5]\d)(?![\d:])", _times),
@@ -215,14 +261,18 @@ RULES = (
     Rule(DIGITS + "+(", r"(?:\+81[- ]?)?\(?0?\d{1,4}\)?[- ]\d{2,4}[- ]\d{3,4}(?![\d-])(?<=\d)", _phone),
     Rule(DIGITS, r"(?<![\d.])0[789]0\d{8}(?!\d)", _phone),
     Rule(DIGITS, r"(?<![\d-])\d{3}-\d{4}(?![\d-])", _phone),
-    Rule(DIGITS + "-+±", rf"{_SIGN}(?<![\d.])({NUMBER})([千百]?[万億兆千])?(?:{_RANGE}({NUMBER}))?\s?([%‰]|{_UNIT}[²³]?(?:/{_UNIT}[²³]?)?(?![A-Za-z²³]))", _measure),
+    Rule(
+        DIGITS + "-+±",
+        rf"{_SIGN}(?<![\d.])({NUMBER})([千百]?[万億兆千])?(?:{_RANGE}({NUMBER}))?\s?([%‰]|{_UNIT}[²³]?(?:/{_UNIT}[²³]?)?(?![A-Za-z²³]))",
+        _measure,
+    ),
     Rule(DIGITS, r"(?<![\d/.])(?:(\d{1,3})[ と])?(\d{1,4})/(\d{1,4})(?![\d/])", _fraction),
     Rule(DIGITS + "".join(_FRACTIONS), rf"(?<![\d/.])(\d{{1,3}})?([{''.join(_FRACTIONS)}])", _vulgar),
     Rule(DIGITS, r"(?<![\d:.])\d{1,6}(?:\.\d{1,3})?(?:\s?[:：]\s?\d{1,6}(?:\.\d{1,3})?){1,3}(?![\d:])", _ratio),
     Rule(DIGITS, r"(?<![\d.])\d{1,5}(?:\.\d{1,5}){2,6}(?!\d)", _dotted),
     Rule(DIGITS, r"(?<![\d.-])\d{1,5}(?:-\d{1,5}){2,5}(?![\d-])", _dashed),
     Rule(DIGITS, r"(?<![\d.-])(\d{1,3})-(\d{1,3})(?![\d-]|\.\d)", _score),
-    Rule("vV", r"(?<![A-Za-z])[vV](?:er\.?)? ?(\d{1,4}(?:\.\d{1,4}){0,4})(?!\w)", _version),
+    Rule("vV", r"(?<![A-Za-z])[vV](?:er\.?)? ?(\d{1,4}(?:\.\d{1,4}){0,4})(?![A-Za-z\d]|\.\d)", _version),
     Rule("N", r"(?<![A-Za-z])N[oO]\.? ?(\d{1,6})(?!\d)", _number_sign),
     Rule(DIGITS + "-+±", rf"{_SIGN}(?<![\d.])({NUMBER})([千百]?[万億兆千])?{_RANGE}({NUMBER})(?![\d-])", _range),
     Rule(DIGITS + "-+±.", rf"{_SIGN}({NUMBER}|(?<!\d)\.\d{{1,20}})", _number),

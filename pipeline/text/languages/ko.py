@@ -22,8 +22,37 @@ _NATIVE_COUNTER = (
 )
 _FREE = r"(?<![\d.])"
 _RANGE = r"\s?(?:-|~|—|에서)\s?"
-_MONEY = {"₩": "원", "KRW": "원", "$": "달러", "US$": "미국 달러", "USD": "달러", "€": "유로", "EUR": "유로", "£": "파운드", "GBP": "파운드", "¥": "엔", "JPY": "엔", "CNY": "위안", "RMB": "위안"}
-_MARKS = {".": "닷", "@": "골뱅이", "/": "슬래시", ":": "콜론", "_": "언더바", "-": "하이픈", "?": "물음표", "=": "는", "&": "앤드", "%": "퍼센트", "#": "샵", "+": "플러스", "~": "물결", " ": " "}
+_MONEY = {
+    "₩": "원",
+    "KRW": "원",
+    "$": "달러",
+    "US$": "미국 달러",
+    "USD": "달러",
+    "€": "유로",
+    "EUR": "유로",
+    "£": "파운드",
+    "GBP": "파운드",
+    "¥": "엔",
+    "JPY": "엔",
+    "CNY": "위안",
+    "RMB": "위안",
+}
+_MARKS = {
+    ".": "닷",
+    "@": "골뱅이",
+    "/": "슬래시",
+    ":": "콜론",
+    "_": "언더바",
+    "-": "하이픈",
+    "?": "물음표",
+    "=": "는",
+    "&": "앤드",
+    "%": "퍼센트",
+    "#": "샵",
+    "+": "플러스",
+    "~": "물결",
+    " ": " ",
+}
 _SIGNS = {
     "+": "더하기", "=": "는", "×": "곱하기", "÷": "나누기", "<": "작다", ">": "크다", "≤": "이하", "≥": "이상", "≠": "같지 않다", "≈": "약", "±": "플러스 마이너스", "√": "루트", "%": "퍼센트", "°": "도", "&": "앤드", "@": "골뱅이",
     "²": "제곱", "³": "세제곱", "→": "에서", "∞": "무한대", "π": "파이", "α": "알파", "β": "베타", "γ": "감마", "θ": "세타", "λ": "람다", "σ": "시그마", "ω": "오메가", "Ω": "오메가", "$": "달러", "₩": "원", "€": "유로", "£": "파운드", "‰": "퍼밀",
@@ -151,7 +180,9 @@ def _sign(sign: str | None) -> str:
 def _counted(match: Match) -> str | None:
     first, second, counter = match.groups()
     said = native(first)
-    if counter == "시" and not 1 <= int(first) <= 12 or said is None:
+    if counter == "대" and first.endswith("0"):
+        return None  # 30대 are people in their thirties
+    if (counter == "시" and not 1 <= int(first) <= 12) or said is None:
         return None
     if second is None:
         return f"{said} {counter}"
@@ -191,11 +222,15 @@ def _range(match: Match) -> str:
 
 
 def _dashed(match: Match) -> str:
-    return " 다시 ".join(digits(part) if len(part) > 2 or part[0] == "0" else cardinal(part) for part in match.group().split("-"))
+    return " 다시 ".join(
+        digits(part) if len(part) > 2 or part[0] == "0" else cardinal(part) for part in match.group().split("-")
+    )
 
 
 def _dotted(match: Match) -> str:
-    return " 점 ".join(digits(part) if len(part) > 2 or part[0] == "0" else cardinal(part) for part in match.group().split("."))
+    return " 점 ".join(
+        digits(part) if len(part) > 2 or part[0] == "0" else cardinal(part) for part in match.group().split(".")
+    )
 
 
 def _version(match: Match) -> str:
@@ -230,7 +265,11 @@ def _roman(match: Match) -> str:
 _SIGN = r"(?:(?:(?<![\w)])([-+±]))|)"
 RULES = (
     *addresses.rules(_MARKS, digits, joint=" "),
-    Rule("₩$€£¥-UJEGKCR", r"(-)?(?<![A-Za-z])(US\$|USD|JPY|EUR|GBP|KRW|CNY|RMB|[₩$€£¥])\s?" + rf"({NUMBER})([천백]?[만억조천])?", _money),
+    Rule(
+        "₩$€£¥-UJEGKCR",
+        r"(-)?(?<![A-Za-z])(US\$|USD|JPY|EUR|GBP|KRW|CNY|RMB|[₩$€£¥])\s?" + rf"({NUMBER})([천백]?[만억조천])?",
+        _money,
+    ),
     Rule(DIGITS, rf"{_FREE}({NUMBER})\s?(USD|JPY|EUR|GBP|KRW|CNY|RMB|[€£$])(?![A-Za-z\d])", _money_code),
     Rule(DIGITS, r"(?<![\d.,/-])(\d{4})([-/.])\s?(\d{1,2})\2\s?(\d{1,2})(?![\d/-])\.?", _date),
     Rule(DIGITS, r"(?<!\d)(\d{1,2})월", _month_name),
@@ -240,14 +279,18 @@ RULES = (
     Rule(DIGITS, r"(?<![\d.])01[016789]\d{7,8}(?!\d)", _phone),
     Rule(DIGITS, r"(?<![\d-])1[5-9]\d\d-\d{4}(?![\d-])", _phone),
     Rule(DIGITS, rf"(?<![\d.,])(\d{{1,2}})(?:\s?[-~]\s?(\d{{1,2}}))?\s?({_NATIVE_COUNTER})", _counted),
-    Rule(DIGITS + "-+±", rf"{_SIGN}(?<![\d.])({NUMBER})(?:{_RANGE}({NUMBER}))?\s?([%‰]|{_UNIT}[²³]?(?:/{_UNIT}[²³]?)?(?![A-Za-z²³]))", _measure),
+    Rule(
+        DIGITS + "-+±",
+        rf"{_SIGN}(?<![\d.])({NUMBER})(?:{_RANGE}({NUMBER}))?\s?([%‰]|{_UNIT}[²³]?(?:/{_UNIT}[²³]?)?(?![A-Za-z²³]))",
+        _measure,
+    ),
     Rule(DIGITS, r"(?<![\d/.])(?:(\d{1,3}) )?(\d{1,4})/(\d{1,4})(?![\d/])", _fraction),
     Rule(DIGITS + "".join(_FRACTIONS), rf"(?<![\d/.])(\d{{1,3}})?([{''.join(_FRACTIONS)}])", _vulgar),
     Rule(DIGITS, r"(?<![\d:.])\d{1,6}(?:\.\d{1,3})?(?:\s?:\s?\d{1,6}(?:\.\d{1,3})?){1,3}(?![\d:])", _ratio),
     Rule(DIGITS, r"(?<![\d.])\d{1,5}(?:\.\d{1,5}){2,6}(?!\d)", _dotted),
     Rule(DIGITS, r"(?<![\d.-])\d{1,6}(?:-\d{1,7}){2,5}(?![\d-])", _dashed),
     Rule(DIGITS, r"(?<![\d.-])(\d{1,3})-(\d{1,3})(?![\d-]|\.\d)", _score),
-    Rule("vV", r"(?<![A-Za-z])[vV](?:er\.?)? ?(\d{1,4}(?:\.\d{1,4}){0,4})(?!\w)", _version),
+    Rule("vV", r"(?<![A-Za-z])[vV](?:er\.?)? ?(\d{1,4}(?:\.\d{1,4}){0,4})(?![A-Za-z\d]|\.\d)", _version),
     Rule(DIGITS + "-+±", rf"{_SIGN}(?<![\d.])({NUMBER})([천백]?[만억조천])?{_RANGE}({NUMBER})(?![\d-])", _range),
     Rule(DIGITS + "-+±.", rf"{_SIGN}({NUMBER}|(?<!\d)\.\d{{1,20}})", _number),
     Rule(DIGITS, r"\d+", lambda match: digits(match.group())),

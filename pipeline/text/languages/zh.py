@@ -40,5 +40,8 @@ def without_gaps(text: str) -> str:
 
 
 def _one_or_none(match: re.Match[str]) -> str:
-    beside_mark = match.string[match.end() : match.end() + 1] in "，。！？；：、,.!?;:）)" or match.string[match.start() - 1] in "，。！？；：、（("
+    beside_mark = (
+        match.string[match.end() : match.end() + 1] in "，。！？；：、,.!?;:）)"
+        or match.string[match.start() - 1] in "，。！？；：、（("
+    )
     return "" if beside_mark else " "

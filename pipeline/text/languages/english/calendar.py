@@ -7,12 +7,23 @@ import re
 from pipeline.text.languages.english.numerals import as_ordinal, cardinal, ordinal, plural, year
 from pipeline.text.languages.grammar import DIGITS, Match, Rule, after, before
 
-MONTHS = "January February March April May June July August September October November December".split()
+MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
 _MONTH = (
     r"(January|February|March|April|May|June|July|August|September|October|November|December"
     r"|(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)\b\.?)"
 )
-_DAYS = {"mon": "Monday", "tue": "Tuesday", "tues": "Tuesday", "wed": "Wednesday", "thu": "Thursday", "thur": "Thursday", "thurs": "Thursday", "fri": "Friday", "sat": "Saturday", "sun": "Sunday"}
+_DAYS = {
+    "mon": "Monday",
+    "tue": "Tuesday",
+    "tues": "Tuesday",
+    "wed": "Wednesday",
+    "thu": "Thursday",
+    "thur": "Thursday",
+    "thurs": "Thursday",
+    "fri": "Friday",
+    "sat": "Saturday",
+    "sun": "Sunday",
+}
 _FREE = r"(?<![\d.,:/])(?<!\w-)"
 _YEAR_BEFORE = re.compile(
     r"\b(?:in|since|by|from|until|till|of|year|before|after|during|late|early|mid|circa|around|to|and|through|between|spring|summer|autumn|fall|winter|class|born|est|copyright|©"
@@ -68,7 +79,9 @@ def _american(match: Match) -> str | None:
 def _short_date(match: Match) -> str | None:
     """5/1 after `on` or the like is a date."""
     month, day = int(match.group(1)), match.group(2)
-    if not re.search(r"\b(?:on|by|until|before|since|due) $", before(match, 8)) or not (1 <= month <= 12 and 1 <= int(day) <= 31):
+    if not re.search(r"\b(?:on|by|until|before|since|due) $", before(match, 8)) or not (
+        1 <= month <= 12 and 1 <= int(day) <= 31
+    ):
         return None
     return f"{MONTHS[month - 1]} {ordinal(day)}"
 
@@ -92,7 +105,9 @@ def _year(match: Match) -> str | None:
     era = match.group(2)
     if not era and not is_year(match):
         return None
-    return (year(number) if len(number) == 4 else cardinal(number)) + (" " + " ".join(era.replace(".", "").strip()) if era else "")
+    return (year(number) if len(number) == 4 else cardinal(number)) + (
+        " " + " ".join(era.replace(".", "").strip()) if era else ""
+    )
 
 
 def is_year(match: Match) -> bool:
@@ -100,7 +115,12 @@ def is_year(match: Match) -> bool:
         return False
     if re.match(r" (?:\w+s|people|percent|million|men|women|children)\b(?<!was)(?<!is)(?<!has)", after(match, 24)):
         return False
-    return bool(_YEAR_BEFORE.search(before(match, 12))) or before(match, 1) in ("(", "'") or match.group(1) >= "1900" and not re.match(r" [a-z]", after(match, 2))
+    return (
+        bool(_YEAR_BEFORE.search(before(match, 12)))
+        or before(match, 1) in ("(", "'")
+        or (match.group(1) >= "1900"
+        and not re.match(r" [a-z]", after(match, 2)))
+    )
 
 
 def _quarter(match: Match) -> str:
@@ -153,21 +173,31 @@ def _century(match: Match) -> str:
 
 _HALF = r"(?:\s?([AaPp])\.?\s?[Mm](?![A-Za-z])\.?)"
 RULES = (
-    Rule("JFMASOND", rf"\b{_MONTH} (\d{{1,2}})(?:st|nd|rd|th)?(?:\s?-\s?(\d{{1,2}})(?:st|nd|rd|th)?)?(?![\d:])(?:,? (?:of )?(\d{{4}})(?![\d,]))?", _month_day),
+    Rule(
+        "JFMASOND",
+        rf"\b{_MONTH} (\d{{1,2}})(?:st|nd|rd|th)?(?:\s?-\s?(\d{{1,2}})(?:st|nd|rd|th)?)?(?![\d:])(?:,? (?:of )?(\d{{4}})(?![\d,]))?",
+        _month_day,
+    ),
     Rule("JFMASOND", rf"\b{_MONTH},? (\d{{4}})(?![\d,])", _month_year),
     Rule("JFMASOND", r"\b((?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)\.)(?=\s|$|,)", _month_alone),
     Rule("MTWFS", r"\b(Mon|Tues?|Wed|Thurs?|Thu|Fri|Sat|Sun)\.(?=\s|,|$)", _day_name),
     Rule("Q", r"\bQ([1-4]) ((?:19|20)\d\d)\b", _quarter),
-    Rule(DIGITS, rf"{_FREE}(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? {_MONTH}(?![a-z])(?:,? (\d{{4}})(?![\d,]))?", _day_month),
+    Rule(
+        DIGITS, rf"{_FREE}(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? {_MONTH}(?![a-z])(?:,? (\d{{4}})(?![\d,]))?", _day_month
+    ),
     Rule(DIGITS, rf"{_FREE}([12]\d{{3}})([-/.])(\d{{1,2}})\2(\d{{1,2}})(?![\d/-]|\.\d)T?", _iso),
     Rule(DIGITS, rf"{_FREE}(\d{{1,2}})([/-])(\d{{1,2}})\2((?:19|20)?\d\d)(?![\d/-])", _american),
     Rule(DIGITS, rf"{_FREE}(\d{{1,2}})/(\d{{1,2}})(?![\d/])", _short_date),
     Rule(DIGITS, rf"{_FREE}([12]\d{{3}})\s?(?:-|to|—)\s?((?:[12]\d)?\d\d)(?![\d,.%-])(?!\w)", _years),
-    Rule(DIGITS + "'", rf"(?<![\d.,:/\w])'?(\d{{2}}0|\d0)'?s\b(?<=\d0s|0's)", _decade),
+    Rule(DIGITS + "'", r"(?<![\d.,:/\w])'?(\d{2}0|\d0)'?s\b(?<=\d0s|0's)", _decade),
     Rule(DIGITS + "'", r"(?<![\d.,:/\w])'?([12]\d[0-9]0|[1-9]0)'?s\b", _decade),
     Rule(DIGITS, rf"{_FREE}(\d{{1,4}})( ?(?:BC|AD|BCE|CE|B\.C\.|A\.D\.))(?![A-Za-z])", _year),
     Rule(DIGITS, rf"{_FREE}(\d{{4}})()(?![\d,:/%°-]\d|\.\d|\w|\s?[%°])", _year),
-    Rule(DIGITS, rf"{_FREE}(\d{{1,2}})(?::([0-5]\d))?{_HALF}?\s?(?:-|—|to)\s?(\d{{1,2}})(?::([0-5]\d))?{_HALF}?(?![\d:\w])", _times),
+    Rule(
+        DIGITS,
+        rf"{_FREE}(\d{{1,2}})(?::([0-5]\d))?{_HALF}?\s?(?:-|—|to)\s?(\d{{1,2}})(?::([0-5]\d))?{_HALF}?(?![\d:\w])",
+        _times,
+    ),
     Rule(DIGITS, rf"{_FREE}(\d{{1,2}}):([0-5]\d)(?::([0-5]\d))?(?![\d:]){_HALF}?", _time),
     Rule(DIGITS, rf"{_FREE}(\d{{1,2}}){_HALF}", _hour),
 )

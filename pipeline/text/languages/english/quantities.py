@@ -15,7 +15,9 @@ _LARGE = r"(?:hundred|thousand|million|billion|trillion|[kKMB]|mn|bn)"
 _LARGE_NAMES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion"}
 _FREE = r"(?<![\d.])"
 _TO = r"\s?(?:-|~|—|to)\s?"
-_ONLY_ATTACHED = frozenset(("in", "us", "t", "N", "J", "ha", "bar", "h", "v", "w", "l", "mi", "ML", "gal", "DB", "mb", "tb"))
+_ONLY_ATTACHED = frozenset(
+    ("in", "us", "t", "N", "J", "ha", "bar", "h", "v", "w", "l", "mi", "ML", "gal", "DB", "mb", "tb")
+)
 
 # Singular, plural, hundredth part.
 _MONEY = {
@@ -27,8 +29,14 @@ _MONEY = {
 }  # fmt: skip
 _FRACTION_NAMES = {"2": "half|halves", "4": "quarter"}
 _VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5", "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8", "⅐": "1/7", "⅑": "1/9", "⅒": "1/10"}  # fmt: skip
-_CODE_BEFORE = re.compile(r"(?:\b(?:code|pin|id|zip|zipcode|password|account|card|order|serial|passport|isbn|extension|ext|dial|call|text|phone|tel|telephone|fax)\b)(?: (?:number|code|no|is))?[.:# ]{1,3}$", re.I)
-_NAME_BEFORE = re.compile(r"\b(?:room|flight|route|highway|boeing|bus|suite|apartment|apt|interstate|area|unit|airbus|model|channel|gate)[ #.]{1,2}$", re.I)
+_CODE_BEFORE = re.compile(
+    r"(?:\b(?:code|pin|id|zip|zipcode|password|account|card|order|serial|passport|isbn|extension|ext|dial|call|text|phone|tel|telephone|fax)\b)(?: (?:number|code|no|is))?[.:# ]{1,3}$",
+    re.I,
+)
+_NAME_BEFORE = re.compile(
+    r"\b(?:room|flight|route|highway|boeing|bus|suite|apartment|apt|interstate|area|unit|airbus|model|channel|gate)[ #.]{1,2}$",
+    re.I,
+)
 _MANY_FRACTION = re.compile(r"[A-Za-z]")
 
 
@@ -68,7 +76,9 @@ def _coins(value: str, one: str, many: str, cent: str) -> str:
 def _money_code(match: Match) -> str | None:
     sign, value, large, symbol = match.groups()
     one, many, cent = _MONEY[symbol.upper()]
-    return ("minus " if sign else "") + (f"{number(value)}{_large(large)} {many}" if large else _coins(value, one, many, cent))
+    return ("minus " if sign else "") + (
+        f"{number(value)}{_large(large)} {many}" if large else _coins(value, one, many, cent)
+    )
 
 
 def _cents(match: Match) -> str:
@@ -101,7 +111,13 @@ def unit_name(symbol: str, is_one: bool) -> str | None:
 
 def _measure(match: Match) -> str | None:
     sign, value, large, second, gap, symbol, stop = match.groups()
-    if gap and symbol in _ONLY_ATTACHED and not stop or symbol in ("in", "us") and not re.match(r"[\s,.)x]|$", after(match, 1)):
+    if (
+        (gap
+        and symbol in _ONLY_ATTACHED
+        and not stop)
+        or (symbol in ("in", "us")
+        and not re.match(r"[\s,.)x]|$", after(match, 1)))
+    ):
         return None
     name = unit_name(symbol, value == "1" and not second and not large)
     if name is None:
@@ -127,7 +143,9 @@ def _fraction(match: Match) -> str | None:
 
 
 def fraction(whole: str | None, above: str, below: str) -> str:
-    name = _FRACTION_NAMES.get(below) or as_ordinal(cardinal(below)).replace("one hundredth", "hundredth").replace("one thousandth", "thousandth")
+    name = _FRACTION_NAMES.get(below) or as_ordinal(cardinal(below)).replace("one hundredth", "hundredth").replace(
+        "one thousandth", "thousandth"
+    )
     part = f"{cardinal(above)} {counted(name, above == '1') if '|' in name or above == '1' else plural(name)}"
     if not whole:
         return part
@@ -172,11 +190,15 @@ def _dashed(match: Match) -> str:
 def _dotted(match: Match) -> str:
     parts = match.group().split(".")
     is_address = len(parts) == 4 and any(len(part) == 3 for part in parts)
-    return (" dot " if is_address else " point ").join(digits(part) if is_address or len(part) > 2 else cardinal(part) for part in parts)
+    return (" dot " if is_address else " point ").join(
+        digits(part) if is_address or len(part) > 2 else cardinal(part) for part in parts
+    )
 
 
 def _version(match: Match) -> str:
-    return "version " + " point ".join(cardinal(part) if i == 0 or len(part) < 2 else digits(part) for i, part in enumerate(match.group(1).split(".")))
+    return "version " + " point ".join(
+        cardinal(part) if i == 0 or len(part) < 2 else digits(part) for i, part in enumerate(match.group(1).split("."))
+    )
 
 
 def _ordinal(match: Match) -> str:
@@ -235,7 +257,11 @@ _CODE = r"(USD|EUR|GBP|RMB|CNY|JPY|KRW|INR|HKD|usd|eur|gbp|rmb|cny|jpy)"
 _MINUS = r"(-)?"
 _BEFORE_SIGN = r"(?<![\w.)])"
 RULES = (
-    Rule("$€£¥₩₹-UHNACEGRJKI", rf"{_MINUS}(?<![A-Za-z]){_SYMBOL}\s?({NUMBER})(\s?{_LARGE}(?![A-Za-z]))?(?:{_TO}{_SYMBOL.replace('(', '(?:', 1)}?({NUMBER})(\s?{_LARGE}(?![A-Za-z]))?)?", _money),
+    Rule(
+        "$€£¥₩₹-UHNACEGRJKI",
+        rf"{_MINUS}(?<![A-Za-z]){_SYMBOL}\s?({NUMBER})(\s?{_LARGE}(?![A-Za-z]))?(?:{_TO}{_SYMBOL.replace('(', '(?:', 1)}?({NUMBER})(\s?{_LARGE}(?![A-Za-z]))?)?",
+        _money,
+    ),
     Rule(DIGITS + "-", rf"{_MINUS}{_FREE}({NUMBER})(\s?{_LARGE})? ?{_CODE}(?![A-Za-z])", _money_code),
     Rule(DIGITS, rf"{_FREE}(\d{{1,3}})¢", _cents),
     Rule("+", r"\+\d{1,3}[- ]?(?:\(\d{1,4}\)|\d{2,4})(?:[- ]?\d{2,8}){1,4}(?!\d)", _phone),
@@ -243,7 +269,11 @@ RULES = (
     Rule(DIGITS, r"(?<![\d.-])\d{3}-\d{4}(?![\d-])", _phone),
     Rule(DIGITS + "-+±~", rf"(?:(?:(?<![\w)])([-+±~]))|)(?<![\d.])({NUMBER})(?:{_TO}({NUMBER}))?\s?(%|‰)", _percent),
     Rule(DIGITS, r"(?<![\d.])(\d)'\s?(\d{1,2})\"?(?!\d)", _height),
-    Rule(DIGITS + "-+±~", rf"(?:(?:(?<![\w)])([-+±~]))|)(?<![\d.])({NUMBER})(\s(?:hundred|thousand|million|billion))?(?:{_TO}({NUMBER}))?([ -]?)({_SUFFIX})(\.(?=\s[a-z\d]|,|$))?", _measure),
+    Rule(
+        DIGITS + "-+±~",
+        rf"(?:(?:(?<![\w)])([-+±~]))|)(?<![\d.])({NUMBER})(\s(?:hundred|thousand|million|billion))?(?:{_TO}({NUMBER}))?([ -]?)({_SUFFIX})(\.(?=\s[a-z\d]|,|$))?",
+        _measure,
+    ),
     Rule(DIGITS, r"(?<![\d/.])(?:(\d{1,4})[ -])?(\d{1,4})/(\d{1,4})(?![\d/]|\.\d)", _fraction),
     Rule(DIGITS + "".join(_VULGAR), rf"(?<![\d/.])(\d{{1,4}} ?)?([{''.join(_VULGAR)}])", _vulgar),
     Rule(DIGITS, r"(?<![\d:.])\d{1,6}(?:\.\d{1,3})?(?:\s?:\s?\d{1,6}(?:\.\d{1,3})?){1,3}(?![\d:])", _ratio),
@@ -257,9 +287,15 @@ RULES = (
     Rule(DIGITS, r"(?<![\d.,])\d{2,40}(?![\d,.]\d|\d)", _code),
     Rule(DIGITS, rf"{_FREE}({NUMBER})[xX](?![\w])", _times_over),
     Rule(DIGITS, rf"{_FREE}({NUMBER})(\s?{_LARGE}(?![A-Za-z]))?\+(?![\w+])", _plus),
-    Rule(DIGITS + "-+~", rf"(?:(?:(?<![\w)])([-+~]))|)(?<![\d.])({NUMBER})({_LARGE}(?<=[kKMB])(?![A-Za-z]))?{_TO}({NUMBER})(?![\d:-]|\.\d)", _range),
+    Rule(
+        DIGITS + "-+~",
+        rf"(?:(?:(?<![\w)])([-+~]))|)(?<![\d.])({NUMBER})({_LARGE}(?<=[kKMB])(?![A-Za-z]))?{_TO}({NUMBER})(?![\d:-]|\.\d)",
+        _range,
+    ),
     Rule(DIGITS + "-+~", rf"(?:(?:(?<![\w)])([-+~]))|)(?<![\d.])({NUMBER})(k)(?![A-Za-z])", _large_number),
     Rule(DIGITS + "-+±~.", rf"(?:(?:(?<![\w)])([-+±~]))|)({NUMBER}|(?<!\d)\.\d{{1,40}})", _number),
     Rule(DIGITS, r"\d+", lambda match: digits(match.group())),
 )
-NAME_RULES = (Rule(LETTERS, r"([A-Za-z]{1,30})([- ]?)(\d{1,6})(\.\d{1,3})?(?![\d,:/]|\.\d|st\b|nd\b|rd\b|th\b)", _name),)
+NAME_RULES = (
+    Rule(LETTERS, r"([A-Za-z]{1,30})([- ]?)(\d{1,6})(\.\d{1,3})?(?![\d,:/]|\.\d|st\b|nd\b|rd\b|th\b)", _name),
+)

@@ -19,22 +19,41 @@ ABBREVIATIONS = {
 }  # fmt: skip
 _ONLY_BEFORE_NUMBER = frozenset(("fig", "figs", "pp", "ch", "sec", "vol", "eq", "ext", "max", "min"))
 _ONLY_AFTER_NUMBER = frozenset(("hr", "hrs", "mins", "lbs", "oz", "yr", "yrs", "ft"))
-_ONLY_BEFORE_NAME = frozenset(("gen", "col", "lt", "sgt", "capt", "gov", "sen", "rep", "rev", "hon", "mt", "ft", "pres"))
-_RULERS = frozenset(
-    "henry louis george edward elizabeth charles james william richard paul pius benedict napoleon catherine frederick peter nicholas philip alexander leo ramses ramesses"
-    " francis mary ivan otto leopold pope king queen gregory innocent urban clement julius harald olaf gustav christian margaret felipe carlos wilhelm ptolemy cleopatra".split()
+_ONLY_BEFORE_NAME = frozenset(
+    ("gen", "col", "lt", "sgt", "capt", "gov", "sen", "rep", "rev", "hon", "mt", "ft", "pres")
 )
-_NUMBERED = re.compile(r"\b(?:chapter|part|act|scene|war|type|phase|volume|vol\.|book|section|class|stage|title|article|grade|level|bowl|tier|mark|no\.|appendix|figure|table|step|world war|episode|season|division|category) $", re.I)
+_RULERS = frozenset(
+    ["henry", "louis", "george", "edward", "elizabeth", "charles", "james", "william", "richard", "paul", "pius", "benedict", "napoleon", "catherine", "frederick", "peter", "nicholas", "philip", "alexander", "leo", "ramses", "ramesses", "francis", "mary", "ivan", "otto", "leopold", "pope", "king", "queen", "gregory", "innocent", "urban", "clement", "julius", "harald", "olaf", "gustav", "christian", "margaret", "felipe", "carlos", "wilhelm", "ptolemy", "cleopatra"]
+)
+_NUMBERED = re.compile(
+    r"\b(?:chapter|part|act|scene|war|type|phase|volume|vol\.|book|section|class|stage|title|article|grade|level|bowl|tier|mark|no\.|appendix|figure|table|step|world war|episode|season|division|category) $",
+    re.I,
+)
 _ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50}
 _ROMAN_FORM = re.compile(r"(?:XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
-_GREEK = dict(zip("αβγδεζηθικλμνξοπρστυφχψωΔΣΩΠΦΨΓΛΘ", "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi psi omega delta sigma omega pi phi psi gamma lambda theta".split(), strict=True))  # fmt: skip
+_GREEK = dict(zip("αβγδεζηθικλμνξοπρστυφχψωΔΣΩΠΦΨΓΛΘ", ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "omicron", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "delta", "sigma", "omega", "pi", "phi", "psi", "gamma", "lambda", "theta"], strict=True))  # fmt: skip
 _SIGNS = {
     "&": "and", "@": "at", "+": "plus", "=": "equals", "%": "percent", "<": "less than", ">": "greater than", "≤": "less than or equal to", "≥": "greater than or equal to",
     "≠": "is not equal to", "≈": "approximately equals", "×": "times", "÷": "divided by", "±": "plus or minus", "√": "square root of", "²": "squared", "³": "cubed", "°": "degrees",
     "→": "to", "∞": "infinity", "§": "section", "$": "dollars", "€": "euros", "£": "pounds", "<=": "less than or equal to", ">=": "greater than or equal to", "!=": "is not equal to", "==": "equals",
     "π": "pi", "‰": "per mille", "∑": "sum", "∫": "integral", "¢": "cents", "~": "about", "⇒": "implies", "†": "", "•": ",",
 }  # fmt: skip
-_MARKS = {".": "dot", "@": "at", "/": "slash", ":": "colon", "_": "underscore", "-": "dash", "?": "question mark", "=": "equals", "&": "and", "%": "percent", "#": "hash", "+": "plus", "~": "tilde", " ": " "}
+_MARKS = {
+    ".": "dot",
+    "@": "at",
+    "/": "slash",
+    ":": "colon",
+    "_": "underscore",
+    "-": "dash",
+    "?": "question mark",
+    "=": "equals",
+    "&": "and",
+    "%": "percent",
+    "#": "hash",
+    "+": "plus",
+    "~": "tilde",
+    " ": " ",
+}
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉", "0123456789+-n0123456789")
 
 
@@ -109,11 +128,15 @@ def _roman(match: Match) -> str | None:
     value = roman_value(numeral)
     context = before(match, 24)
     name = re.search(r"([A-Z][A-Za-z]{1,20})[ -]$", context)
-    if value is None or name is None and not _NUMBERED.search(context):
+    if value is None or (name is None and not _NUMBERED.search(context)):
         return None
     if _NUMBERED.search(context):
         return cardinal(str(value))
-    if len(numeral) < 2 and not (name and name.group(1).lower() in _RULERS and numeral != "I") or numeral in ("XL", "XX", "XXX", "XXL", "LV", "LI", "IX" * 2):
+    if (
+        (len(numeral) < 2
+        and not (name and name.group(1).lower() in _RULERS and numeral != "I"))
+        or numeral in ("XL", "XX", "XXX", "XXL", "LV", "LI", "IX" * 2)
+    ):
         return None
     if name and name.group(1).lower() in _RULERS:
         return f"the {ordinal(str(value))}"
@@ -154,7 +177,9 @@ def _greek(match: Match) -> str:
 
 
 def _slash(match: Match) -> str:
-    per = re.search(r"(?:dollars?|euros?|pounds?|yuan|cents|times|\d) ?$|\$ ?[\d.,]+$|[$€£][\d.,kMB]{1,9}$", before(match, 12))
+    per = re.search(
+        r"(?:dollars?|euros?|pounds?|yuan|cents|times|\d) ?$|\$ ?[\d.,]+$|[$€£][\d.,kMB]{1,9}$", before(match, 12)
+    )
     return " per " if per and after(match, 1).isalpha() else " "
 
 
@@ -195,7 +220,11 @@ RULES = (
     Rule(LETTERS, r"(?<![A-Za-z.])([A-Z])\.(?= [A-Z])(?<!I\.)", _name_initial),
     Rule("IVXL", r"(?<![A-Za-z])([IVXL]{1,7})(?![A-Za-z'])", _roman),
     Rule(LETTERS, r"(?<![A-Za-z])([A-Za-z]{1,10})(\+\+|#)(?![\w+#])", _programming),
-    Rule(LETTERS, r"([A-Za-z]{1,20})\.((?:js|JS|py|NET|Net|net|txt|pdf|docx?|xlsx?|mp3|mp4|jpe?g|png|exe|zip|json|yaml|md|csv|cpp|java)(?![A-Za-z0-9]))", _dotted_word),
+    Rule(
+        LETTERS,
+        r"([A-Za-z]{1,20})\.((?:js|JS|py|NET|Net|net|txt|pdf|docx?|xlsx?|mp3|mp4|jpe?g|png|exe|zip|json|yaml|md|csv|cpp|java)(?![A-Za-z0-9]))",
+        _dotted_word,
+    ),
     Rule(".", r"(?<![A-Za-z0-9])()\.(NET|Net)(?![A-Za-z])", _dotted_word),
     Rule("#", r"#(\w{1,60})", _hashtag),
     Rule("^", r"\s?\^\s?\(?(-?\w{1,6})\)?", _power),
@@ -206,7 +235,11 @@ RULES = (
     Rule("xX", r"(?<=\d)[xX](?=\d)", constant(" by ")),
     Rule("-", r"(?<=[\w)²³])\s?-\s?(?=[\w(])", _minus),
     Rule("/", r"/", _slash),
-    Rule("".join(char for char in _SIGNS if len(char) == 1), "[" + re.escape("".join(char for char in _SIGNS if len(char) == 1)) + "]", _sign),
+    Rule(
+        "".join(char for char in _SIGNS if len(char) == 1),
+        "[" + re.escape("".join(char for char in _SIGNS if len(char) == 1)) + "]",
+        _sign,
+    ),
     Rule("".join(_GREEK), "[" + "".join(_GREEK) + "]", _greek),
 )
 WORD_RULES = (Rule(LETTERS, r"[A-Za-z]{1,40}(?:[_'’][A-Za-z]{1,40}){0,3}", _plain),)

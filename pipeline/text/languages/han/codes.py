@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.languages.grammar import DIGITS, LETTERS, Match, Rule, after, before
+from pipeline.text.languages.grammar import DIGITS, LETTERS, Match, Rule, after, before, constant
 from pipeline.text.languages.han.numerals import cardinal, digits, number, telephone
+from pipeline.text.languages.units import unit
 
 _CODE_BEFORE = re.compile(
     r"(?:电话|電話|手机|手機|手机号|号码|號碼|热线|熱線|客服|传真|傳真|座机|分机|转|尾号|验证码|驗證碼|密码|密碼|口令|编号|編號|学号|学籍|工号|订单|订单号|单号|卡号|帐号|账号|账户|帳號|身份证|身份证号|身份證|护照|护照号"
     r"|邮编|邮政编码|郵編|QQ|qq|QQ群|微信|房间|房号|门牌|证号|代码|股票|车牌|车牌号|航班|航班号|车次|序列号|ISBN|货号|批号|区号|考号|准考证|会员号|条形码|群号|ID|id|PIN|暗号|快递|运单|取件码|邀请码|兑换码|警号|许可证|备案|档案|文号|保单|流水号|Tel|TEL|tel|拨打|拨|致电|来电|回复)"
     r"(?:号|號|号码|码|为|為|是|了|到|：|:|#|\s|No\.?){0,4}$"
 )
-_CALL_BEFORE = re.compile(r"(?:拨打?|打|撥|叫|致电|报警|火警|匪警|急救|热线|電話|电话|呼|求助|联系)[^。，；！？\d]{0,3}(?:\d{3,5}[或和、及与/]\s?){0,2}$")
-_CALL_AFTER = re.compile(r"\s?(?:报警|急救|热线|熱線|电话|指挥中心|民警|接警|服务台|客服|消防|专线|官网|订票|购票|抢票|平台投诉)")
-_ROOM_AFTER = re.compile(r"\s?(?:室|房间|房間|号房|號房|号室|寝室|宿舍|教室|包间|包厢|会议室|病房|号病房|房(?!子|租|价)|路(?!口|程|人)公?|路$|路[，。车]|号(?:公交|列车|航班))")
+_CALL_BEFORE = re.compile(
+    r"(?:拨打?|打|撥|叫|致电|报警|火警|匪警|急救|热线|電話|电话|呼|求助|联系)[^。，；！？\d]{0,3}(?:\d{3,5}[或和、及与/]\s?){0,2}$"
+)
+_CALL_AFTER = re.compile(
+    r"\s?(?:报警|急救|热线|熱線|电话|指挥中心|民警|接警|服务台|客服|消防|专线|官网|订票|购票|抢票|平台投诉)"
+)
+_ROOM_AFTER = re.compile(
+    r"\s?(?:室|房间|房間|号房|號房|号室|寝室|宿舍|教室|包间|包厢|会议室|病房|号病房|房(?!子|租|价)|路(?!口|程|人)公?|路$|路[，。车]|号(?:公交|列车|航班))"
+)
 _SERVICE_NUMBERS = re.compile(r"(?:110|119|120|122|114|911|999|12\d{3}|100(?:86|10|00|01)|9[56]\d{3}|1\d{4})$")
 _NAMED_DIGITS = re.compile(
     r"(?:985|211)(?=高校|大学|院校|工程|、|和|学校|本科|毕业|硕|名校|/)|996(?=工作|制|福报|的|，|。|$|文化|加班)|315(?=晚会|打假|曝光|消费)|618(?=大促|购物|活动|期间|年中|促|电商)|360(?=安全|公司|浏览|手机|搜索|杀毒|软件)|520(?=表白|情人|告白|快乐|礼物)|007(?=系列|电影|，|。)"
-    r"|58(?=同城|到家)|51(?=Talk|job)|404(?=错误|页面|not|Not)|500(?=错误)|502(?=胶)|737|747|777|787|320|330|350|380|919"
+    r"|58(?=同城|到家)|51(?=Talk|job)|404(?=错误|页面|not|Not)|500(?=错误)|502(?=胶)|(?<=985[/、])211|737|747|777|787|320|330|350|380|919"
 )
 _PLANE_BEFORE = re.compile(r"(?:波音|空客|空中客车|客机|C|ARJ)\s?$")
 _PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼港澳使领学警"
@@ -40,9 +47,12 @@ def _country_phone(match: Match) -> str:
 def _long_code(match: Match) -> str | None:
     """Digit strings that nobody counts with: identity cards, bank cards, orders."""
     run = match.group()
-    if re.match(r"\s?(?:[个人次元块万亿美欧日港吨米年条只名公千平立%°]|[kmgt]?[mgLWVB])", after(match, 2)) and len(run) < 17:
+    if (
+        re.match(r"\s?(?:[个人次元块万亿美欧日港吨米年条只名公千平立%°]|[kmgt]?[mgLWVB])", after(match, 2))
+        and len(run) < 17
+    ):
         return None
-    return telephone(run)
+    return None if run.endswith("0000") and len(run) < 14 else telephone(run)
 
 
 def _spaced_card(match: Match) -> str:
@@ -53,7 +63,9 @@ def _context_code(match: Match) -> str | None:
     run = match.group()
     if _CODE_BEFORE.search(before(match, 12)) and not re.match(r"\s?[元块个人次部台张万%份天年小分]", after(match, 2)):
         return telephone(run)
-    if len(run) in (3, 4) and (_ROOM_AFTER.match(after(match, 4)) or before(match, 2).endswith(("单元", "栋", "幢", "号楼"))):
+    if len(run) in (3, 4) and (
+        _ROOM_AFTER.match(after(match, 4)) or before(match, 2).endswith(("单元", "栋", "幢", "号楼"))
+    ):
         return telephone(run)
     return None
 
@@ -64,12 +76,21 @@ def _service_number(match: Match) -> str | None:
         return None
     if _CALL_BEFORE.search(before(match, 16)) or _CALL_AFTER.match(after(match, 5)):
         return telephone(run)
-    return telephone(run) if run in ("12306", "12315", "10086", "12320", "12333") and not re.match(r"[个人元次]", after(match, 1)) else None
+    return (
+        telephone(run)
+        if run in ("12306", "12315", "10086", "12320", "12333") and not re.match(r"[个人元次]", after(match, 1))
+        else None
+    )
 
 
 def _named_digits(match: Match) -> str | None:
     run = match.group()
-    if len(run) == 3 and run[0] in "379" and run not in ("985", "996", "315", "360") and not _PLANE_BEFORE.search(before(match, 5)):
+    if (
+        len(run) == 3
+        and run[0] in "379"
+        and run not in ("985", "996", "315", "360")
+        and not _PLANE_BEFORE.search(before(match, 5))
+    ):
         return None
     return digits(run)
 
@@ -87,17 +108,20 @@ def _dotted(match: Match) -> str:
 
 def _version(match: Match) -> str:
     letter, numbers = match.groups()
-    return letter + "点".join(digits(part) if part[0] == "0" or i and len(part) > 1 else cardinal(part) for i, part in enumerate(numbers.split(".")))
+    return letter + "点".join(
+        digits(part) if part[0] == "0" or (i and len(part) > 1) else cardinal(part)
+        for i, part in enumerate(numbers.split("."))
+    )
 
 
 def _flight(match: Match) -> str:
-    return match.group(1) + telephone(match.group(2))
+    return digits(match.group(1)) + telephone(match.group(2))
 
 
 def _train(match: Match) -> str | None:
     letter, run = match.groups()
     is_train = len(run) > 2 or bool(re.match(r"\s?(?:次|列车|高铁|动车)", after(match, 3)))
-    if not is_train or letter + run in ("C919", "C929") or len(run) == 3 and run.endswith("00"):
+    if not is_train or letter + run in ("C919", "C929") or (len(run) == 3 and run.endswith("00")):
         return None
     return letter + (telephone(run) if len(run) > 2 else cardinal(run))
 
@@ -109,21 +133,51 @@ def _plate(match: Match) -> str:
 def _name(match: Match) -> str | None:
     """A Latin name with a number: GPT-4, iPhone15, RTX 4090, COVID-19, MP3, A380."""
     letters, joint, run = match.groups()
-    if joint == " " and _counts(match):
+    if (joint == " " and _counts(match)) or _has_unit(match):
         return None
     said = name_number(run)
     return f"{letters}{' ' if joint == ' ' else ''}{said}"
 
 
 def _counts(match: Match) -> bool:
-    return bool(re.match(r"\s?[个個只条张本件位名台辆间家元块%°次天年月日号人万亿千米斤岁倍种点小分秒到至~-]", after(match, 2)))
+    return bool(
+        re.match(r"\s?[个個只条张本件位名台辆间家元块%°次天年月日号人万亿千米斤岁倍种点小分秒到至~-]", after(match, 2))
+    )
+
+
+def _has_unit(match: Match) -> bool:
+    letters = re.match(r"[A-Za-zμ]{1,5}", after(match, 5))
+    return bool(letters) and unit(letters.group()) is not None and len(letters.group()) > 1
+
+
+def _model(match: Match) -> str:
+    """i5-12400: a series and a number."""
+    letters, series, run = match.groups()
+    return f"{letters}{cardinal(series)}{' ' if letters.isupper() else ''}{digits(run)}"
+
+
+def _number_and_letters(match: Match) -> str | None:
+    """5800X, 737MAX, 3080Ti; 405B and 256GB are amounts."""
+    run, letters = match.groups()
+    if (
+        unit(letters) is not None
+        or (letters in ("K", "M", "B", "G", "T", "k", "w", "W", "x", "X")
+        and len(run) < 4)
+        or run.endswith("00")
+    ):
+        return None
+    return digits(run) + letters
+
+
+def _joined_digits(match: Match) -> str:
+    return "".join(digits(part) for part in match.groups())
 
 
 def name_number(run: str) -> str:
     if "." in run:
         whole, _, rest = run.partition(".")
         return f"{cardinal(whole)}点{digits(rest)}" if "." not in rest else "点".join(map(cardinal, run.split(".")))
-    if len(run) <= 2 and run[0] != "0" or len(run) == 3 and run.endswith("00") or len(run) == 4 and run.endswith("000"):
+    if (len(run) <= 2 and run[0] != "0") or (len(run) == 3 and run.endswith("00")) or (len(run) == 4 and run.endswith("000")):
         return cardinal(run)
     return digits(run)
 
@@ -161,7 +215,17 @@ def _roman(match: Match) -> str | None:
     context = before(match, 3)
     is_ordinal = context.endswith("第") or bool(_ROMAN_AFTER.match(after(match, 3)))
     follows_name = bool(re.search(r"[\u4e00-\u9fff]$|[A-Za-z\u4e00-\u9fff][ -]$", context))
-    if is_ordinal or len(numeral) > 1 and follows_name and not after(match, 1).isalnum() or len(numeral) > 1 and follows_name and numeral not in ("VI", "XI"):
+    if numeral in ("V", "X") and not context.endswith("第") and not re.match(r"[级期章卷世]", after(match, 1)):
+        return None
+    if (
+        is_ordinal
+        or (len(numeral) > 1
+        and follows_name
+        and not after(match, 1).isalnum())
+        or (len(numeral) > 1
+        and follows_name
+        and numeral not in ("VI", "XI"))
+    ):
         return cardinal(str(value))
     return None
 
@@ -173,9 +237,13 @@ def _roman_char(match: Match) -> str:
 
 RULES = (
     Rule("+", r"\+\d{1,3}[- ]?(?:\(\d{1,4}\)|\d{2,4})(?:[- ]?\d{2,8}){1,4}(?!\d)", _country_phone),
-    Rule(DIGITS, r"(?<![\d.])(?:86[- ])?1[3-9]\d(?:[- ]?\d{4}){2}(?!\d|\.\d)", _phone),
-    Rule(DIGITS, r"(?<![\d.])(?:[48]00[- ]?\d{3}[- ]?\d{4}|[48]00-\d{4}-\d{3}|0\d{2,3}[- ]\d{7,8}(?:-\d{1,5})?|0\d{2,3}[- ]\d{4}[- ]\d{4})(?!\d)", _phone),
-    Rule("(", r"\(0\d{2,3}\)\s?\d{7,8}(?!\d)", _phone),
+    Rule(DIGITS, r"(?<![\d.])(?:(?:00)?86[- ])?1[3-9]\d(?:[- ]?\d{4}){2}(?!\d|\.\d)", _phone),
+    Rule(
+        DIGITS,
+        r"(?<![\d.])(?:[48]00[- ]?\d{3}[- ]?\d{4}|[48]00-\d{4}-\d{3}|0\d{2,3}[- ]\d{7,8}(?:-\d{1,5})?|0\d{2,3}[- ]\d{4}[- ]\d{4})(?!\d)",
+        _phone,
+    ),
+    Rule("(", r"\(0\d{2,3}\)\s?(?:\d{7,8}|\d{4}[- ]\d{4}|\d{3}[- ]\d{4})(?!\d)", _phone),
     Rule(DIGITS, r"(?<![\d.,])\d{17}[\dXx](?![\dA-Za-z])", _spaced_card),
     Rule(DIGITS, r"(?<![\d.,])\d{4}(?:[ -]\d{4}){2,4}(?:[ -]\d{1,3})?(?!\d)", _spaced_card),
     Rule(DIGITS, r"(?<![\d.,])\d{3}-\d(?:-\d{1,7}){2}-[\dX](?!\d)", _spaced_card),
@@ -184,7 +252,10 @@ RULES = (
     Rule(DIGITS, r"(?<![\d.,])\d{3,20}(?![\d,.]|\s?[-~]\s?\d)(?:-\d{1,8}(?!\d))?", _context_code),
     Rule(DIGITS, r"(?<![\d.,])\d{3,5}(?![\d,.])", _service_number),
     Rule(DIGITS, rf"(?<![\d.,])(?:{_NAMED_DIGITS.pattern})(?![\d,.%])", _named_digits),
-    Rule(DIGITS, r"(?<![\d.,])7-(?:11|Eleven|ELEVEN|eleven)(?=便利|店|买|，|。|$)", lambda match: "七十一"),
+    Rule(DIGITS, r"(?<![\d.,])(\d{1,2})·(\d{1,2})(?!\d)", _joined_digits),
+    Rule(DIGITS, r"(?<![\d.,])802\.11(?!\d)", constant("八零二点一一")),
+    Rule(DIGITS, r"(?<![\d.,])(\d{3,5})([A-Za-z]{1,5})(?![A-Za-z])", _number_and_letters),
+    Rule(DIGITS, r"(?<![\d.,])7-(?:11|Eleven|ELEVEN|eleven)(?=便利|店|买|，|。|$)", constant("七十一")),
     Rule(DIGITS, r"(?<![\d.,])0\d{1,39}(?![\d,.:：/%-])", _leading_zero),
     Rule(DIGITS, r"(?<![\d.])\d{1,5}(?:\.\d{1,5}){2,7}(?![\d%])", _dotted),
     Rule(DIGITS, r"(?<![\d.])(480|540|720|1080|1440|2160|4320)([pPi])(?![A-Za-z])", _resolution),
@@ -199,7 +270,10 @@ RULES = (
     Rule("IVX", r"(?<![A-Za-z])[IVX]{1,6}(?![A-Za-z'])", _roman),
     Rule(_ROMAN_CHARS, f"[{_ROMAN_CHARS}]{{1,8}}", _roman_char),
 )
-NAME_RULES = (Rule(LETTERS, r"([A-Za-z]{1,30})([- ]?)(\d{1,6}(?:\.\d{1,3}){0,3})(?![\d,:/]|\.\d)", _name),)
+NAME_RULES = (
+    Rule(LETTERS, r"([A-Za-z]{1,20})(\d{1,2})-(\d{3,6})(?![\d-])", _model),
+    Rule(LETTERS, r"([A-Za-z]{1,30})([- ]?)(\d{1,20}(?:\.\d{1,3}){0,3})(?![\d,:/]|\.\d|-\d{1,7}-)", _name),
+)
 FALLBACK_RULES = (
     Rule(DIGITS, r"\d{1,40}", lambda match: number(match.group())),
     Rule(DIGITS, r"\d+", lambda match: digits(match.group())),

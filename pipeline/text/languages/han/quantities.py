@@ -25,8 +25,18 @@ _CURRENCIES = {
     "₩": "韩元", "KRW": "韩元", "₽": "卢布", "RUB": "卢布", "₹": "卢比", "INR": "卢比", "฿": "泰铢", "THB": "泰铢", "₫": "越南盾", "VND": "越南盾",
     "CHF": "瑞士法郎", "MOP": "澳门元", "MYR": "林吉特", "BTC": "比特币", "ETH": "以太币",
 }  # fmt: skip
-_SAID_CURRENCY = re.compile(r"\s?(?:多|余|左右)?(?:美元|美金|港币|港元|日元|日圆|欧元|英镑|韩元|人民币|元|块|圆|円|刀|美刀)")
-_MULTIPLES = {"k": "千", "w": "万", "million": "百万", "billion": "十亿", "trillion": "万亿", "mn": "百万", "bn": "十亿"}
+_SAID_CURRENCY = re.compile(
+    r"\s?(?:多|余|左右)?(?:美元|美金|港币|港元|日元|日圆|欧元|英镑|韩元|人民币|元|块|圆|円|刀|美刀)"
+)
+_MULTIPLES = {
+    "k": "千",
+    "w": "万",
+    "million": "百万",
+    "billion": "十亿",
+    "trillion": "万亿",
+    "mn": "百万",
+    "bn": "十亿",
+}
 _SCALES = {"k": 3, "w": 4, "m": 6, "mn": 6, "million": 6, "b": 9, "bn": 9, "billion": 9, "trillion": 12}
 _PERCENT = {"%": "百分之", "‰": "千分之", "‱": "万分之"}
 
@@ -36,10 +46,18 @@ _MEASURE = re.compile(
     r"道项項段幅面笔筆股封株枚艘架所处處则則页頁遍顿頓阵陣层層款届屆人亩畝站页集章回课課]"
     r"|小时|小時|分钟|分鐘|秒钟|公里|公斤|公分|公顷|平方|立方|年(?!级|級|[0-9]|代)|星期|礼拜|禮拜|月份?(?<=个月)|克拉|英里|英寸|英尺|海里|毫升|毫米|厘米|千米|千克|刻钟|世纪|美元|美金|欧元|英镑|港元|日元|韩元|万|亿|千(?!年)|兆|成(?!立|功|为|長|长)|半(?:球)?|者|国|國|党|会(?!议)|地|岸|侧|端|手(?!房|车|烟|货)|点(?!几|多少)|点钟|块钱|居室|厅|卫|房)"
 )
-_NOT_MEASURE = re.compile(r"\s?(?:名次|位数|代(?:表|码)|号|道路|段(?:位)|队长|人转|把手|回合|站台|手|地址|会员|组长|班|章节|行代码|页面|级|楼|栋|次元|次方|次函数|次革命|次世界|条款)")
-_ORDINAL_BEFORE = re.compile(r"(?:第|初|周|星期|礼拜|禮拜|农历|之|[零一二三四五六七八九十百千万点]|高|小|版本|乘|加|减|除以|等于)\s?$")
-_SCORE_BEFORE = re.compile(r"(?:比分|大比分|总比分|以|[胜負负赢贏输輸平克]|战胜|击败|战平|领先|落后|逆转|淘汰|不敌|横扫|完胜|险胜|大胜|惨败|比数)(?:为|是|了|成)?\s?[：:]?\s?(?:\d{1,3}-\d{1,3}[、，,]\s?){0,2}$")
-_SCORE_AFTER = re.compile(r"\s?(?:战胜|击败|大胜|险胜|完胜|小胜|取胜|获胜|逆转|领先|落后|不敌|淘汰|横扫|战平|大比分|的比分|的总比分|比分|胜出|告负|拿下|负于|输给|赢|输|胜|负|平|惜败|惨败|晋级|力克|绝杀|夺冠|憾负|主场|客场|完败)")
+_NOT_MEASURE = re.compile(
+    r"\s?(?:名次|位数|代(?:表|码)|号|道路|段(?:位)|队长|人转|把手|回合|站台|手|地址|会员|组长|班|章节|行代码|页面|级|楼|栋|次元|次方|次函数|次革命|次世界|条款)"
+)
+_ORDINAL_BEFORE = re.compile(
+    r"(?:第|初|周|星期|礼拜|禮拜|农历|之|[零一二三四五六七八九十百千万点]|高|小|版本|乘|加|减|除以|等于)\s?$"
+)
+_SCORE_BEFORE = re.compile(
+    r"(?:比分|大比分|总比分|以|[胜負负赢贏输輸平克]|战胜|击败|战平|领先|落后|逆转|淘汰|不敌|横扫|完胜|险胜|大胜|惨败|比数)(?:为|是|了|成)?\s?[：:]?\s?(?:\d{1,3}-\d{1,3}[、，,]\s?){0,2}$"
+)
+_SCORE_AFTER = re.compile(
+    r"\s?(?:战胜|击败|大胜|险胜|完胜|小胜|取胜|获胜|逆转|领先|落后|不敌|淘汰|横扫|战平|大比分|的比分|的总比分|比分|胜出|告负|拿下|负于|输给|赢|输|胜|负|平|惜败|惨败|晋级|力克|绝杀|夺冠|憾负|主场|客场|完败)"
+)
 _MATHS_AROUND = re.compile(r"[=＝≈><≥≤+×÷*^√(]\s?$")
 _NEGATIVE_BEFORE = re.compile(r"[温度为是到至降低跌达在零下约于值差、，。：；！？（(【“「《~,:;=×÷+*/<>≥≤≈±|\s-]$")
 _DASHED_NAME = re.compile(r"[\w)\]）】]$")
@@ -56,7 +74,12 @@ def _sign(sign: str | None, match: Match) -> str:
 def is_negative(match: Match) -> bool:
     """Whether a minus sign in front of a number negates it; 歼-20 and 东风-41 are names."""
     context = before(match, 2)
-    return not context or bool(_NEGATIVE_BEFORE.search(context)) or not _DASHED_NAME.search(context) or bool(re.match(r"\s?(?:°|%|‰|度)", after(match, 2)))
+    return (
+        not context
+        or bool(_NEGATIVE_BEFORE.search(context))
+        or not _DASHED_NAME.search(context)
+        or bool(re.match(r"\s?(?:°|%|‰|度)", after(match, 2)))
+    )
 
 
 @lru_cache(maxsize=2048)
@@ -93,7 +116,11 @@ def _with_two(said: str, is_counted: bool) -> str:
 
 def _is_counted(match: Match) -> bool:
     following = after(match, 4)
-    return bool(_MEASURE.match(following)) and not _NOT_MEASURE.match(following) and not _ORDINAL_BEFORE.search(before(match, 3))
+    return (
+        bool(_MEASURE.match(following))
+        and not _NOT_MEASURE.match(following)
+        and not _ORDINAL_BEFORE.search(before(match, 3))
+    )
 
 
 def _amount(value: str, multiple: str | None, *, is_counted: bool = False) -> str:
@@ -121,6 +148,8 @@ def _quantity(match: Match) -> str | None:
 
 def _one(match: Match, sign: str | None, value: str, multiple: str | None, suffix: str | None) -> str | None:
     said_sign = _sign(sign, match)
+    if suffix and suffix.strip()[0] in "%‰‱°" and sign == "-" and not re.search(r"[\dA-Za-z%)]$", before(match, 1)):
+        said_sign = "负"
     if suffix and suffix.strip() in _PERCENT:
         return f"{said_sign}{_percentage(suffix.strip(), value, multiple)}"
     name = _suffix(suffix) if suffix else ""
@@ -140,13 +169,17 @@ def _is_unit_here(symbol: str, match: Match) -> bool:
     if symbol in ("N", "J", "in", "us", "d"):
         return not following[:1].isalnum() or following[:1] in "的左"
     if symbol in ("v", "w", "W", "V"):
-        return not following.startswith(("粉", "人", "+", "字", "阅", "元", "块", "播", "点", "赞", "个", "年")) and symbol != "w" and not following[:1].isdigit()
+        return (
+            not following.startswith(("粉", "人", "+", "字", "阅", "元", "块", "播", "点", "赞", "个", "年"))
+            and symbol != "w"
+            and not following[:1].isdigit()
+        )
     return not (symbol in ("h", "s", "t", "g", "m", "l") and following[:1].isdigit() and symbol not in ("h", "m"))
 
 
 def _range(match: Match) -> str | None:
     g = match.group
-    if g("suffix") and g("suffix").strip() in _PERCENT or g("suffix2") and g("suffix2").strip() in _PERCENT:
+    if (g("suffix") and g("suffix").strip() in _PERCENT) or (g("suffix2") and g("suffix2").strip() in _PERCENT):
         kind = (g("suffix2") or g("suffix")).strip()
         first = _one(match, g("sign"), g("value"), g("multiple"), g("suffix") or kind)
         return f"{first}到{_second_sign(g('sign2'))}{_percentage(kind, g('value2'), g('multiple2'))}"
@@ -176,7 +209,7 @@ def _score(match: Match) -> str | None:
 def _descending(match: Match) -> str | None:
     """21-19 with nothing counted is a score."""
     first, second = match.groups()
-    if int(first) > int(second) and not _MEASURE.match(after(match, 4)) and not re.match(r"[\w%°]", after(match, 1)):
+    if int(first) >= int(second) and not _MEASURE.match(after(match, 4)) and not re.match(r"[\w%°]", after(match, 1)):
         return f"{number(first)}比{number(second)}"
     return None
 
@@ -192,7 +225,9 @@ def _dashed(match: Match) -> str:
 
 def _money(match: Match) -> str | None:
     g = match.group
-    currency = _CURRENCIES[g("currency").upper()] if g("currency").upper() in _CURRENCIES else _CURRENCIES[g("currency")]
+    currency = (
+        _CURRENCIES[g("currency").upper()] if g("currency").upper() in _CURRENCIES else _CURRENCIES[g("currency")]
+    )
     if _SAID_CURRENCY.match(after(match, 6)):
         currency = ""
     sign = "负" if g("sign") else ""
@@ -215,7 +250,12 @@ def _letter_multiple(match: Match) -> str | None:
     value, letter, plus = match.groups()
     if letter == "W" and not (plus or re.match(r"[粉人阅播点赞元块个字]", after(match, 1))):
         return None
-    if letter in "kK" and re.match(r"金|歌|屏", after(match, 1)) or letter == "K" and re.match(r"\s?(?:|电视|分辨率|画质|视频|超清|高清|显示|金|歌|黄金|蓝光|摄|录|$|[，。、])", after(match, 3)):
+    if (
+        (letter in "kK"
+        and re.match(r"金|歌|屏", after(match, 1)))
+        or (letter == "K"
+        and re.match(r"\s?(?:|电视|分辨率|画质|视频|超清|高清|显示|金|歌|黄金|蓝光|摄|录|$|[，。、])", after(match, 3)))
+    ):
         return None
     return scaled(value, _SCALES[letter.lower()]) + ("加" if plus else "")
 
@@ -266,7 +306,9 @@ def _angle(match: Match) -> str:
 def _many(match: Match) -> str:
     """100+人 is a hundred-odd people, 18+ is eighteen plus."""
     value, multiple = match.groups()
-    is_round = value.endswith("0") and bool(re.match(r"\s?[个人家名位种款次条天万篇项座所城国年元块件本场]", after(match, 2)))
+    is_round = value.endswith("0") and bool(
+        re.match(r"\s?[个人家名位种款次条天万篇项座所城国年元块件本场]", after(match, 2))
+    )
     return _amount(value, multiple) + ("多" if is_round else "加")
 
 
@@ -278,14 +320,27 @@ _NOT_IN_WORD = r"(?<![A-Za-z\d.])"
 _FREE = r"(?<![\d.])"
 
 MONEY_RULES = (
-    Rule("$¥€£₩₽₹฿₫-AHNCSRUJ", rf"(?P<sign>-)?(?<![A-Za-z])(?P<currency>{_SYMBOL})\s?-?{_AMOUNT}(?:{_RANGE}{_SYMBOL}?\s?{_AMOUNT2})?", _money),
-    Rule("URCEGJHTNKASMBIVurcegjhk", rf"(?P<sign>-)?(?<![A-Za-z])(?P<currency>{_CODE}|usd|rmb|cny|eur|gbp|jpy|hkd|krw)\s?[$¥€£]?\s?{_AMOUNT}(?:{_RANGE}{_AMOUNT2})?(?![A-Za-z])", _money),
-    Rule(DIGITS + "-", rf"(?P<sign>-)?{_NOT_IN_WORD}{_AMOUNT}(?:{_RANGE}{_AMOUNT2})?\s?(?P<currency>(?:{_CODE}|usd|rmb|cny|eur|gbp|jpy|hkd)(?![A-Za-z])|[€£$¥](?!\d))", _money),
+    Rule(
+        "$¥€£₩₽₹฿₫-AHNCSRUJ",
+        rf"(?P<sign>-)?(?<![A-Za-z])(?P<currency>{_SYMBOL})\s?-?{_AMOUNT}(?:{_RANGE}{_SYMBOL}?\s?{_AMOUNT2})?",
+        _money,
+    ),
+    Rule(
+        "URCEGJHTNKASMBIVurcegjhk",
+        rf"(?P<sign>-)?(?<![A-Za-z])(?P<currency>{_CODE}|usd|rmb|cny|eur|gbp|jpy|hkd|krw)\s?[$¥€£]?\s?{_AMOUNT}(?:{_RANGE}{_AMOUNT2})?(?![A-Za-z])",
+        _money,
+    ),
+    Rule(
+        DIGITS + "-",
+        rf"(?P<sign>-)?{_NOT_IN_WORD}{_AMOUNT}(?:{_RANGE}{_AMOUNT2})?\s?(?P<currency>(?:{_CODE}|usd|rmb|cny|eur|gbp|jpy|hkd)(?![A-Za-z])|[€£$¥](?!\d))",
+        _money,
+    ),
 )
 RULES = (
     Rule(DIGITS, rf"{_FREE}(\d{{2,3}})/(\d{{2,3}})\s?(?:mmHg|mmhg|MMHG)(?![A-Za-z])", _blood_pressure),
     Rule(DIGITS, rf"{_FREE}(\d{{1,3}})°\s?(\d{{1,2}})['分](?:\s?(\d{{1,2}}(?:\.\d{{1,3}})?)[\"秒])?", _angle),
     Rule(DIGITS, rf"{_FREE}([1-9]\d?)/([1-9]\d{{0,2}})\s?[-~]\s?([1-9]\d?)/([1-9]\d{{0,2}})(?![\d/])", _fractions),
+    Rule(".", r"(?<![\w.])\.\d{1,20}(?![\d.])", lambda match: number(match.group())),
     Rule(DIGITS, rf"{_FREE}[1-9]\d{{0,2}}(?: \d{{3}}){{2,5}}(?! ?\d)", _spaced),
     Rule("~", r"(?<![\d)]~)(?<![\d%])~\s?(?=\d)", constant("约")),
     Rule(DIGITS, rf"{_FREE}(?:(\d{{1,4}})(?:\s|又))?(?<![/\d])(\d{{1,6}})/(\d{{1,6}})(?![\d/]|\.\d)", _fraction),
@@ -294,7 +349,11 @@ RULES = (
     Rule(DIGITS, rf"{_FREE}(\d{{1,2}})-(\d{{3,4}})(?=室|房|号房|宿舍|单元|号)(?!-)", _code_range),
     Rule(DIGITS, rf"{_FREE}\d{{1,4}}(?:-\d{{1,4}}){{2,6}}(?![\d-])", _dashed),
     Rule(DIGITS, rf"{_FREE}(\d{{1,3}})-(\d{{1,3}})(?![\d.-])", _descending),
-    Rule(DIGITS, rf"(?<![\d.:：])\d{{1,10}}(?:\.\d{{1,5}})?(?:\s?[:：]\s?\d{{1,10}}(?:\.\d{{1,5}})?){{1,4}}(?![\d:])", _ratio),
+    Rule(
+        DIGITS,
+        r"(?<![\d.:：])\d{1,10}(?:\.\d{1,5})?(?:\s?[:：]\s?\d{1,10}(?:\.\d{1,5})?){1,4}(?![\d:])",
+        _ratio,
+    ),
     Rule(DIGITS, rf"{_FREE}({NUMBER})([wWkK])(?![A-Za-z])(\+)?", _letter_multiple),
     Rule(DIGITS, rf"{_FREE}({NUMBER})({_MULTIPLE})?\s?\+(?![\d+A-Za-z])(?!\s?[\d=a-z])", _many),
     Rule(DIGITS + "-+", rf"{_NOT_IN_WORD}{_ONE}{_RANGE}{_TWO}(?![\d:]|-\d)", _range),

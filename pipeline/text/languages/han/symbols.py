@@ -12,7 +12,21 @@ _HAN = "\u4e00-\u9fff"
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ"
 _SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉ₙ"
 _PLAIN = str.maketrans(_SUPERSCRIPTS + _SUBSCRIPTS, "0123456789+-n0123456789n")
-_MARKS = {".": "点", "@": "艾特", "/": "斜杠", ":": "冒号", "_": "下划线", "-": "杠", "?": "问号", "=": "等于", "&": "和", "%": "百分号", "#": "井号", "+": "加", "~": "波浪号"}
+_MARKS = {
+    ".": "点",
+    "@": "艾特",
+    "/": "斜杠",
+    ":": "冒号",
+    "_": "下划线",
+    "-": "杠",
+    "?": "问号",
+    "=": "等于",
+    "&": "和",
+    "%": "百分号",
+    "#": "井号",
+    "+": "加",
+    "~": "波浪号",
+}
 _OPERATORS = {
     "+": "加", "-": "减", "×": "乘", "*": "乘", "÷": "除以", "/": "除以", "=": "等于", "<": "小于", ">": "大于", "≤": "小于等于", "≥": "大于等于",
     "≠": "不等于", "≈": "约等于", "≡": "恒等于", "±": "正负", "∓": "负正", "<=": "小于等于", ">=": "大于等于", "!=": "不等于", "==": "等于", "∝": "正比于",
@@ -27,27 +41,41 @@ _NAMES = {
 _GREEK = dict(
     zip(
         "αβγδεζηθικλμνξοπρστυφχψωΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨ",
-        "阿尔法 贝塔 伽马 德尔塔 艾普西隆 泽塔 伊塔 西塔 约塔 卡帕 拉姆达 缪 纽 克西 奥密克戎 派 柔 西格玛 陶 宇普西隆 斐 希 普西 欧米伽 "
-        "阿尔法 贝塔 伽马 德尔塔 艾普西隆 泽塔 伊塔 西塔 约塔 卡帕 拉姆达 缪 纽 克西 奥密克戎 派 柔 西格玛 陶 宇普西隆 斐 希 普西".split(),
+        ["阿尔法", "贝塔", "伽马", "德尔塔", "艾普西隆", "泽塔", "伊塔", "西塔", "约塔", "卡帕", "拉姆达", "缪", "纽", "克西", "奥密克戎", "派", "柔", "西格玛", "陶", "宇普西隆", "斐", "希", "普西", "欧米伽", "阿尔法", "贝塔", "伽马", "德尔塔", "艾普西隆", "泽塔", "伊塔", "西塔", "约塔", "卡帕", "拉姆达", "缪", "纽", "克西", "奥密克戎", "派", "柔", "西格玛", "陶", "宇普西隆", "斐", "希", "普西"],
         strict=True,
     )
 )
-_PER_BEFORE = re.compile(r"[元块圆円次人个件分角吨斤度篇张米字票股杯位币毛刀天月年日]$")
-_PER_AFTER = re.compile(r"(?:人|天|月|年|日|次|斤|公斤|千克|克|升|平|米|公里|个|小时|分钟|秒|台|件|股|吨|千|晚|夜|位|瓶|盒|只|本|桶|箱|套|袋|块|间|张|度|条|片|份|课|节|周|季|户|亩|字|车|桌|杯|袋|包|根|支|kg|g|m²|km|h|L|GB|kWh|万)")
-_OR_PAIRS = frozenset(("他/她", "她/他", "和/或", "是/否", "有/无", "男/女", "与/或", "及/或", "它/他", "对/错", "真/假", "买/卖"))
+_TIME_UNIT = re.compile("小时|秒|天|分钟|分|年|月|日|周")
+_PER_BEFORE = re.compile(r"[片粒颗瓶盒套只支包袋杯滴元块圆円次人个件分角吨斤度篇张米字票股杯位币毛刀天月年日]$")
+_PER_AFTER = re.compile(
+    r"(?:人|天|月|年|日|次|斤|公斤|千克|克|升|平|米|公里|个|小时|分钟|秒|台|件|股|吨|千|晚|夜|位|瓶|盒|只|本|桶|箱|套|袋|块|间|张|度|条|片|份|课|节|周|季|户|亩|字|车|桌|杯|袋|包|根|支|kg|g|m²|km|h|L|GB|kWh|万)"
+)
+_OR_PAIRS = frozenset(
+    ("他/她", "她/他", "和/或", "是/否", "有/无", "男/女", "与/或", "及/或", "它/他", "对/错", "真/假", "买/卖")
+)
 
 
 def _power(match: Match) -> str:
     exponent = match.group(1).translate(_PLAIN)
     base = before(match, 1)
-    named = {"2": "平方", "3": "三次方"}.get(exponent) if base.isalnum() and not base.isdigit() else {"2": "的平方", "3": "的三次方"}.get(exponent)
+    named = (
+        {"2": "平方", "3": "三次方"}.get(exponent)
+        if base.isalnum() and not base.isdigit()
+        else {"2": "的平方", "3": "的三次方"}.get(exponent)
+    )
     if named:
         return named
     return f"的{_exponent(exponent)}次方"
 
 
 def _exponent(exponent: str) -> str:
-    return exponent if exponent.isalpha() else number(exponent.lstrip("+")) if exponent.lstrip("+-").isdigit() else exponent
+    return (
+        exponent
+        if exponent.isalpha()
+        else number(exponent.lstrip("+"))
+        if exponent.lstrip("+-").isdigit()
+        else exponent
+    )
 
 
 def _caret(match: Match) -> str:
@@ -75,11 +103,15 @@ def _is_operand_pair(left: str, right: str, mark: str, match: Match) -> bool:
         return False
     is_number = left[-1].isdigit() and (right[0].isdigit() or right[0] in "(√")
     if mark == "*":
-        return is_number or (left[-1].isalnum() or left[-1] in ")）") and (right[0].isalnum() or right[0] in "(（")
+        return is_number or ((left[-1].isalnum() or left[-1] in ")）") and (right[0].isalnum() or right[0] in "(（"))
     near = match.string[max(0, match.start() - 16) : match.end() + 16]
+    if mark == "-" and re.search(r"(?<![A-Za-z])[a-z]$", left) and re.match(r"[a-z](?![A-Za-z-])", right):
+        return True
     if not re.search(r"[=<>≤≥≠≈²³√]", near):
         return False
-    return bool(re.search(r"(?:^|[^A-Za-z])[A-Za-z]$|[\d)²³\]]$|[零一二三四五六七八九十百千万方]$", left)) and bool(re.match(r"[A-Za-z](?:[^A-Za-z]|$)|[\d(√]", right))
+    return bool(re.search(r"(?:^|[^A-Za-z])[A-Za-z]$|[\d)²³\]]$|[零一二三四五六七八九十百千万方]$", left)) and bool(
+        re.match(r"[A-Za-z](?:[^A-Za-z]|$)|[\d(√]", right)
+    )
 
 
 def _unary(match: Match) -> str | None:
@@ -93,7 +125,13 @@ def _slash(match: Match) -> str | None:
         return ""
     if left + "/" + right[0] in _OR_PAIRS:
         return "" if right[0] == "或" else "或"
-    if _PER_BEFORE.search(left) and _PER_AFTER.match(after(match, 3)) and re.search(rf"[\d零一二三四五六七八九十百千万亿两几多每半点%,.][{_HAN}]{{0,3}}$", before(match, 6)):
+    if (
+        _PER_BEFORE.search(left)
+        and _PER_AFTER.match(after(match, 3))
+        and re.search(rf"[\d零一二三四五六七八九十百千万亿两几多每半点%,.][{_HAN}]{{0,3}}$", before(match, 6))
+    ):
+        return "每"
+    if _TIME_UNIT.match(after(match, 2)) and re.search(r"(?:公里|千米|[米次元克升转人千]|个)$", before(match, 2)):
         return "每"
     if _PER_AFTER.match(after(match, 3)) and re.search(r"\d\s?[A-Za-zμ]{1,4}[²³]?$", before(match, 8)):
         return "每"
@@ -149,7 +187,9 @@ def _plain_name(match: Match) -> str:
 
 
 ADDRESS_RULES = addresses.rules(_MARKS, digits)
-LIST_RULES = (Rule(DIGITS + "(（", r"(?:(?<=\n)|(?<![\s\S]))[(（]?([1-9]\d?)(?:[.、．](?!\d)|[)）](?!\d))\s?", _list_number),)
+LIST_RULES = (
+    Rule(DIGITS + "(（", r"(?:(?<=\n)|(?<![\s\S]))[(（]?([1-9]\d?)(?:[.、．](?!\d)|[)）](?!\d))\s?", _list_number),
+)
 RULES = (
     Rule(_SUPERSCRIPTS, f"([{_SUPERSCRIPTS}]{{1,20}})", _power),
     Rule(" ", r"(?<=\d) +(?=\d)", constant("，")),
@@ -157,17 +197,25 @@ RULES = (
     Rule("/", r"(?<=[LgJ])/100km(?![A-Za-z])", constant("每百公里")),
     Rule("^", r"\s?\^\s?(\(?[-+]?\d{1,6}\)?|\(?[A-Za-z]\)?(?![A-Za-z]))", _caret),
     Rule(_SUBSCRIPTS, f"[{_SUBSCRIPTS}]{{1,20}}", _subscript),
-    Rule(LETTERS, r"(?<![A-Za-z])([A-Za-z]{1,12})(\+\+|#)(?![A-Za-z0-9+#])", _programming),
+    Rule(LETTERS, r"(?<![A-Za-z])([A-Za-z]{1,12})(\+\+(?![A-Za-z+#])|#(?![A-Za-z0-9+#]))", _programming),
     Rule(LETTERS, rf"(?<![A-Za-z])([A-F])([+-])(?=$|[级評评，。、；！？\s等和或{_HAN}])(?!\s?\d)", _grade),
     Rule(LETTERS, r"(?<![A-Za-z])([AaDd])(\*)(?=算法|搜索|$)", _grade),
-    Rule(LETTERS, r"([A-Za-z]{1,20})\.((?:js|JS|py|NET|Net|net|txt|pdf|docx?|xlsx?|pptx?|mp3|mp4|jpe?g|png|exe|zip|json|yaml|md|csv|cpp|java|vue)(?![A-Za-z0-9]))", _file_dot),
+    Rule(
+        LETTERS,
+        r"([A-Za-z]{1,20})\.((?:js|JS|py|NET|Net|net|txt|pdf|docx?|xlsx?|pptx?|mp3|mp4|jpe?g|png|exe|zip|json|yaml|md|csv|cpp|java|vue)(?![A-Za-z0-9]))",
+        _file_dot,
+    ),
     Rule(".", r"()\.((?:NET|Net)(?![A-Za-z]))", _file_dot),
     Rule("#", r"#", _hash),
     Rule("@", rf"@(?=[\w{_HAN}])", constant("艾特")),
     Rule("★☆⭐", r"(?<=[\d一二三四五六七八九两])[★☆⭐]{1,5}", _stars),
     Rule("xX", r"(?<=[\d一二三四五六七八九十百千万零米])[xX](?=\s?[\d]|宽|高|深)", _times),
     Rule(" ", r" (?:[xX×*])\s(?=\d)(?<=[\d\w] [xX×*] )", _times),
-    Rule(" +-×*÷/=<>≤≥≠≈≡±∓!∝∈∉⊂⊆∪∩≫≪≌∽∥⊥", r"\s?(?:<=|>=|!=|==|[+\-×*÷/=<>≤≥≠≈≡±∓∝∈∉⊂⊆∪∩≫≪≌∽∥⊥])\s?(?<=[\w\s²³)）\]+\-×*÷/=<>≤≥≠≈≡±∓∝∈∉⊂⊆∪∩≫≪≌∽∥⊥])(?=[\w(（√|π∞°-])(?<![\s]-\s)", _operator),
+    Rule(
+        " +-×*÷/=<>≤≥≠≈≡±∓!∝∈∉⊂⊆∪∩≫≪≌∽∥⊥",
+        r"\s?(?:<=|>=|!=|==|[+\-×*÷/=<>≤≥≠≈≡±∓∝∈∉⊂⊆∪∩≫≪≌∽∥⊥])\s?(?<=[\w\s²³)）\]+\-×*÷/=<>≤≥≠≈≡±∓∝∈∉⊂⊆∪∩≫≪≌∽∥⊥])(?=[\w(（√|π∞°-])(?<![\s]-\s)",
+        _operator,
+    ),
     Rule("-+", r"[-+](?=[A-Za-z(（√π](?![A-Za-z]))", _unary),
     Rule("&", r"\s?&\s?", _ampersand),
     Rule("/", r"/", _slash),

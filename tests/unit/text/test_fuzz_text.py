@@ -1,0 +1,87 @@
+"""Any string at all goes through, in bounded time."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from pipeline.text.normalize import LANGUAGES, normalize
+from pipeline.text.spans import passages, spans
+from pipeline.text.split import split
+
+ALPHABETS = (
+    "0123456789",
+    "0123456789.,:-/%~+ ",
+    "abXYZ019@._-/:?=&#%",
+    "今年月日点分元个第号2024:.-/至到¥$(（",
+    "\u0000\u200b\ufe0f\u20e3😀👍🏻👨‍👩\ud83d",
+    "あいうカタ漢字ー〜한국어시개嘅咗",
+    "+-×÷=<>≤≥²³√₂^*_`[]()<>#|~\\",
+    "IVXⅣ①½℃㎡№㍿",
+    "Dr. Mr. e.g. U.S. St. p.m. ",
+    "。！？…，、；：“”「」（） \n\t",
+)
+MAX_S_PER_1000_CHARS = 0.05
+
+
+def random_text(rng: random.Random) -> str:
+    length = rng.choice((1, 2, 5, 10, 20, 40))
+    kind = rng.random()
+    if kind < 0.25:
+        return "".join(chr(rng.choice((rng.randrange(0x110000), rng.randrange(0x3000)))) for _ in range(length))
+    alphabet = rng.choice(ALPHABETS) if kind < 0.6 else "".join(ALPHABETS)
+    return "".join(rng.choice(alphabet) for _ in range(length))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_any_string_is_normalized(language: str) -> None:
+    rng = random.Random(f"normalize {language}")
+    for _ in range(400):
+        text = random_text(rng)
+        said = normalize(text, language)
+        assert not any("\ud800" <= char <= "\udfff" for char in said)
+
+
+def test_any_string_is_cut_into_spans_that_join_to_it() -> None:
+    rng = random.Random("spans")
+    for _ in range(1000):
+        text = random_text(rng)
+        assert "".join(part for part, _ in spans(text)) == text
+        assert "".join(part for part, _ in passages(text)) == text
+
+
+def test_any_string_is_split_without_losing_a_letter() -> None:
+    rng = random.Random("split")
+    for _ in range(1000):
+        text = random_text(rng)
+        pieces = split(text, rng.choice((3, 20, 80)), rng.choice((None, 8)))
+        assert [c for c in "".join(pieces) if c.isalnum()] == [c for c in text if c.isalnum()]
+        assert all(any(c.isalnum() for c in piece) for piece in pieces)
+
+
+UNITS = (
+    "1", "1-", "1.", "1,", "1:", "1/", "a@", "a.", "a-", "http://", "www.a", "(", "<", "[](", "**", "#a", "&a;", " ", "\n", "'", "9 ", "I", "½",
+    "。", "“", "漢", "X漢", "あ漢", "1年", "$1", "+1 ", "1%~", "-1", "²", "_", "~~", "| - ", "...", ". ", "．", "？", "A.", "1e", "1x",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_repetition_takes_bounded_time(unit: str) -> None:
+    text = (unit * 2000)[:2000]
+    for call in (*(lambda t, name=name: normalize(t, name) for name in LANGUAGES), spans, lambda t: split(t, 80)):
+        call("1a")
+        assert seconds(call, text) < 2 * MAX_S_PER_1000_CHARS
+
+
+def seconds(call, text: str) -> float:
+    """CPU seconds of the fastest of up to three calls."""
+    best = float("inf")
+    for _ in range(3):
+        start = time.process_time()
+        call(text)
+        best = min(best, time.process_time() - start)
+        if best < MAX_S_PER_1000_CHARS:
+            break
+    return best
