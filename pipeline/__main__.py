@@ -135,24 +135,16 @@ def _parity(arguments: argparse.Namespace) -> int:
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--size", choices=("300m", "tiny"), default="300m", help="of the random weights")
-    parser.add_argument("--seconds", type=_numbers, default=(2.0, 4.0), metavar="S,S", help="audio (default: 2,4)")
+    parser.add_argument("--size", choices=("300m", "tiny"), default="300m", help="of the model with random weights")
+    parser.add_argument("--seconds", type=_numbers, default=(2.0, 4.0), metavar="S,S", help="of audio (default: 2,4)")
     parser.add_argument(
-        "--torch-seconds",
-        type=_numbers,
-        default=(4.0,),
-        metavar="S,S",
-        help="those that torch speaks, too (default: 4)",
+        "--torch-seconds", type=_numbers, default=(4.0,), metavar="S,S", help="which of them torch speaks (default: 4)"
     )
     parser.add_argument("--repeats", type=int, default=3, help="of each measurement of the product (default: 3)")
     parser.add_argument("--torch-repeats", type=int, default=1, help="of each that takes a minute (default: 1)")
     parser.add_argument("--only", action="append", metavar="PART", help="may be given again; `profile` is only run so")
-    parser.add_argument(
-        "--workdir", type=Path, metavar="DIR", help="keeps weights and bundle, 4 GB (default: ~/.cache)"
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", help="write bench.json, bench.md and bench.png there"
-    )
+    parser.add_argument("--workdir", type=Path, metavar="DIR", help="keeps the model, 4 GB (default: in ~/.cache)")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="where bench.json, .md and .png are written")
     parser.add_argument("--ranks", type=Path, metavar="FILE", help="tiktoken ranks of the text tokenizer")
     parser.set_defaults(run=_bench)
 

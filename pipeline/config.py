@@ -26,7 +26,7 @@ class ModelConfig(_Config):
 class TextConfig(_Config):
     max_text_length: int = Field(4096, gt=0)  # characters in one request
     max_piece_length: int = Field(80, ge=20)  # characters in one utterance; latin letters count a third
-    first_piece_length: int = Field(30, ge=8)  # the first one, so that audio starts early
+    first_piece_length: int = Field(40, ge=8)  # the first one, so that audio starts early
     max_piece_tokens: int = Field(256, ge=32)  # text tokens in one utterance
     lexicon: str | None = "~/.local/share/cosyvoice-serve/lexicon.db"  # a file or redis:// URL; None: shipped words only
     lexicon_cache_size: int = Field(4096, gt=0)  # entries kept in each process

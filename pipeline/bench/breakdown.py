@@ -20,7 +20,7 @@ def measure_stages(bench: Bench) -> Measured:
         speech = bench.speech(text, duration_s)
         common = {
             "audio_s": duration_s,
-            "text_ms": bench.run("stages:measure_text", bundle=str(bench.bundle.path), text=text, repeats=3)[
+            "text_ms": bench.run("stages:measure_text", bundle=str(bench.bundle.path), text=text)[
                 "again_ms"
             ],
         }

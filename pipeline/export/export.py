@@ -20,7 +20,7 @@ from pipeline.export.onnx_engine import OnnxEngine
 from pipeline.export.parity import Array, Case, compare
 from pipeline.export.receptive_field import f0_receptive_field, receptive_field
 from pipeline.export.report import ParityReport
-from pipeline.export.tokenizer_files import copy_tokenizer_files, tokenizer_of
+from pipeline.export.tokenizer_files import tokenizer_of, write_tokenizer_files
 from pipeline.export.torch_engine import TorchEngine
 from pipeline.model.config import HiFTConfig, LMConfig
 from pipeline.runtime.bundle import (
@@ -73,7 +73,9 @@ def export(
     progress(f"reading {checkpoint_dir}")
     checkpoint = load_checkpoint(checkpoint_dir)
     with new_bundle(bundle_dir) as folder:
-        copy_tokenizer_files(checkpoint.path, folder, ranks)
+        write_tokenizer_files(
+            checkpoint.path, folder, num_text_tokens=checkpoint.config.lm.num_text_tokens, ranks=ranks
+        )
         manifest = write_graphs(
             checkpoint, folder, precisions, name or checkpoint_dir.resolve().name, progress, description
         )

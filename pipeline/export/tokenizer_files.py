@@ -1,50 +1,58 @@
-"""Finds the tokenizer files of a checkpoint and copies them into a bundle."""
+"""Finds the tokenizer files of a checkpoint and writes them into a bundle."""
 
 from __future__ import annotations
 
-import importlib.util
+import gzip
 import shutil
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 from pipeline.errors import BundleError
-from pipeline.runtime.bundle import sha256_of
 from pipeline.text.phoneme import TOKENS_FILE
-from pipeline.text.whisper_bpe import RANKS_FILE, RANKS_SHA256
+from pipeline.text.whisper_bpe import RANKS_FILE, read_ranks
 
-_ASSET = "multilingual.tiktoken"  # its name in openai-whisper's package
-_CURE = "install it with `pip install --no-deps openai-whisper`, or name the file with `--ranks FILE`"
+WHISPER_SIZE = 51866  # text tokens of the official 300M models: Whisper's ranks and special tokens
+SHIPPED_RANKS = "multilingual.tiktoken.gz"  # openai-whisper's file (MIT)
 
 
 def tokenizer_of(checkpoint_dir: Path) -> Literal["whisper-bpe", "phoneme"]:
-    """A checkpoint with a table of text symbols takes phonemes; official ones have none and take Whisper's BPE."""
+    """A checkpoint with a table of text symbols takes phonemes; official ones have none and take byte pairs."""
     return "phoneme" if (checkpoint_dir / TOKENS_FILE).is_file() else "whisper-bpe"
 
 
-def copy_tokenizer_files(checkpoint_dir: Path, bundle_dir: Path, whisper_ranks: Path | None = None) -> None:
+def write_tokenizer_files(
+    checkpoint_dir: Path, bundle_dir: Path, *, num_text_tokens: int, ranks: Path | None = None
+) -> None:
+    """Writes what the tokenizer needs.
+
+    Args:
+        ranks: a tiktoken file; None takes the one in the checkpoint folder, else Whisper's.
+
+    Raises:
+        BundleError: the ranks do not fit the model, or a model with another vocabulary came without them.
+    """
     if tokenizer_of(checkpoint_dir) == "phoneme":
         shutil.copyfile(checkpoint_dir / TOKENS_FILE, bundle_dir / TOKENS_FILE)
+        return
+    source = ranks or next(iter(sorted(checkpoint_dir.glob("*.tiktoken"))), None)
+    if source is not None:
+        _check(source, num_text_tokens)
+        shutil.copyfile(source, bundle_dir / RANKS_FILE)
+    elif num_text_tokens <= WHISPER_SIZE:
+        packed = files("pipeline.export").joinpath("data", SHIPPED_RANKS).read_bytes()
+        (bundle_dir / RANKS_FILE).write_bytes(gzip.decompress(packed))
     else:
-        shutil.copyfile(find_whisper_ranks(checkpoint_dir, whisper_ranks), bundle_dir / RANKS_FILE)
+        raise BundleError(
+            f"{checkpoint_dir} has {num_text_tokens} text tokens, more than Whisper's tokenizer ({WHISPER_SIZE}): name "
+            "its own tiktoken file with `--ranks FILE` (CosyVoice-300M-25Hz: multilingual_zh_ja_yue_char_del.tiktoken)."
+        )
 
 
-def find_whisper_ranks(checkpoint_dir: Path, explicit: Path | None = None) -> Path:
-    """The ranks file that was named, else the checkpoint's own, else openai-whisper's; verified by its sha256."""
-    if explicit is not None:
-        candidates = [explicit]
-    else:
-        candidates = [checkpoint_dir / RANKS_FILE, checkpoint_dir / _ASSET, *_installed_assets()]
-    file = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if file is None:
-        looked = ", ".join(map(str, candidates))
-        raise BundleError(f"Whisper's tokenizer file is not there (looked at {looked}): {_CURE}.")
-    if (digest := sha256_of(file)) != RANKS_SHA256:
-        raise BundleError(f"{file} is not Whisper's multilingual tokenizer file (its sha256 is {digest}): {_CURE}.")
-    return file
-
-
-def _installed_assets() -> list[Path]:
-    """Looks the package up without importing it: that would import torch and more."""
-    spec = importlib.util.find_spec("whisper")
-    folders = spec.submodule_search_locations if spec is not None else None
-    return [Path(folder) / "assets" / _ASSET for folder in folders or ()]
+def _check(file: Path, num_text_tokens: int) -> None:
+    ranks = read_ranks(file)
+    if not ranks or max(ranks.values()) >= num_text_tokens:
+        raise BundleError(
+            f"{file} has ranks up to {max(ranks.values(), default=0)}, the model knows {num_text_tokens} text tokens: "
+            "give the file that belongs to this checkpoint."
+        )

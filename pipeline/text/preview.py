@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
+from pipeline.text.mandarin import is_hanzi
+from pipeline.text.readings import Reading
 from pipeline.text.script import Script, Source
 from pipeline.text.spans import spans
 
@@ -46,6 +50,19 @@ def preview_spans(text: str, language: str | None) -> tuple[PreviewSpan, ...]:
 
 
 def preview_piece(script: Script, symbols: list[str], text_ids: tuple[int, ...]) -> PreviewPiece:
+    return PreviewPiece(script.text, tuple(_readings(script)), tuple(symbols), text_ids)
+
+
+def _readings(script: Script) -> Iterator[PreviewReading]:
+    """One for each Chinese character, one for each run of other characters that have the same source."""
     rows = zip(script.text, script.readings, script.sources, strict=True)
-    readings = (PreviewReading(*row) for row in rows if row[1] is not None or row[2] != "tokenizer")
-    return PreviewPiece(script.text, tuple(readings), tuple(symbols), text_ids)
+    for (source, _), group in groupby(enumerate(rows), key=_group_key):
+        text, readings, _ = zip(*(row for _, row in group), strict=True)
+        spoken = [reading for reading in readings if reading is not None]
+        if spoken or source != "tokenizer":
+            yield PreviewReading("".join(text), " ".join(filter(None, spoken)) if spoken else None, source)
+
+
+def _group_key(item: tuple[int, tuple[str, Reading, Source]]) -> tuple[Source, int]:
+    index, (char, _, source) = item
+    return source, index if is_hanzi(char) else -1

@@ -1,4 +1,4 @@
-"""Gives the Chinese characters of a script their readings, around those that are given."""
+"""Where the Chinese characters of a script get their readings from, around those that were given."""
 
 from __future__ import annotations
 
@@ -6,4 +6,5 @@ from pipeline.text.script import Script
 
 
 def pronounce(script: Script) -> Script:
+    """Leaves every other character to the tokenizer, whose rules are those that the bundled voice was trained with."""
     return script

@@ -51,12 +51,21 @@ class Script:
         """The script of each piece. Pieces hold the text in order, but for white space and marks that stood alone."""
         position = 0
         for text in texts:
-            rows: list[int | None] = []
-            for char in text:
-                found = self._find(char, position)
-                rows.append(found)
-                position = position if found is None else found + 1
-            yield self._gather(text, rows)
+            start = self.text.find(text, position)
+            if start >= 0 and not any(map(str.isalnum, self.text[position:start])):
+                position = start + len(text)
+                yield self[start:position]
+            else:
+                rows, position = self._rows(text, position)
+                yield self._gather(text, rows)
+
+    def _rows(self, text: str, position: int) -> tuple[list[int | None], int]:
+        """Where each character comes from, None for one that was put in; and where the next piece begins."""
+        rows: list[int | None] = []
+        for char in text:
+            rows.append(self._find(char, position))
+            position = position if rows[-1] is None else rows[-1] + 1
+        return rows, position
 
     def _find(self, char: str, position: int) -> int | None:
         """The character's next place; no letter or number is passed over."""

@@ -31,14 +31,94 @@ _SENTENCE_MARK = re.compile(rf"(?:[。！？!?｡．][。！？!?…~～．]*|�
 _CLAUSE_MARK = re.compile(rf"(?:[；;，,、：:]|—+|--+)[{_CLOSING}]*")
 _MARK = re.compile(rf"(?P<line>\n\s*)|(?P<sentence>{_SENTENCE_MARK.pattern})|(?P<clause>{_CLAUSE_MARK.pattern})")
 # What no break may fall into: Latin words with their numbers, e-mail and web addresses, numbers with separators.
-_UNBREAKABLE = re.compile(r"[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ_@%&=+#~/'’?-]|[.,:](?=[A-Za-z0-9_/])|[·](?=[A-Za-z0-9]))*")
+_UNBREAKABLE = re.compile(r"[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ_@%&=+#~/'’?-]|[.,:!](?=[A-Za-z0-9_/])|[·](?=[A-Za-z0-9]))*")
 _OPENING = re.compile(r"[“‘「『《〈（(【\[〔{＜<$¥￥€£#@+-]")
 _MARKS = "，。、；：？！…—～,.;:?!)]}”’」』》〉）】〕"
 _NO_START = _MARKS + "％%°℃々ー的了着过地得们吗呢吧"
 _ABBREVIATIONS = frozenset(
-    ["dr", "mr", "mrs", "ms", "prof", "st", "sr", "jr", "rev", "gen", "col", "lt", "sgt", "capt", "gov", "sen", "rep", "hon", "mt", "ft", "ave", "blvd", "rd", "no", "nos", "vol", "vols", "fig", "figs", "eq", "pp", "ed", "eds", "al", "vs", "etc", "inc", "ltd", "co", "corp", "dept", "est", "approx", "min", "max", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "mon", "tue", "wed", "thu", "fri", "e.g", "i.e", "a.m", "p.m", "ph.d", "m.d", "b.a", "m.a", "u.s", "u.k", "u.n", "d.c", "p.s", "cf", "viz"]
+    [
+        "dr",
+        "mr",
+        "mrs",
+        "ms",
+        "prof",
+        "st",
+        "sr",
+        "jr",
+        "rev",
+        "gen",
+        "col",
+        "lt",
+        "sgt",
+        "capt",
+        "gov",
+        "sen",
+        "rep",
+        "hon",
+        "mt",
+        "ft",
+        "ave",
+        "blvd",
+        "rd",
+        "no",
+        "nos",
+        "vol",
+        "vols",
+        "fig",
+        "figs",
+        "eq",
+        "pp",
+        "ed",
+        "eds",
+        "al",
+        "vs",
+        "etc",
+        "inc",
+        "ltd",
+        "co",
+        "corp",
+        "dept",
+        "est",
+        "approx",
+        "min",
+        "max",
+        "jan",
+        "feb",
+        "mar",
+        "apr",
+        "jun",
+        "jul",
+        "aug",
+        "sep",
+        "sept",
+        "oct",
+        "nov",
+        "dec",
+        "mon",
+        "tue",
+        "wed",
+        "thu",
+        "fri",
+        "e.g",
+        "i.e",
+        "a.m",
+        "p.m",
+        "ph.d",
+        "m.d",
+        "b.a",
+        "m.a",
+        "u.s",
+        "u.k",
+        "u.n",
+        "d.c",
+        "p.s",
+        "cf",
+        "viz",
+    ]
 )
-_USUALLY_LAST = frozenset(["etc", "a.m", "p.m", "inc", "ltd", "co", "corp", "jr", "sr", "u.s", "u.k", "u.n", "d.c", "ph.d", "m.d", "al"])
+_USUALLY_LAST = frozenset(
+    ["etc", "a.m", "p.m", "inc", "ltd", "co", "corp", "jr", "sr", "u.s", "u.k", "u.n", "d.c", "ph.d", "m.d", "al"]
+)
 _LIST_NUMBER = re.compile(r"(?:^|\n)\s{0,4}\d{1,3}$")
 _LAST_WORD = re.compile(r"[A-Za-z](?:[A-Za-z]|\.(?=[A-Za-z])){0,15}$")
 
@@ -61,12 +141,14 @@ def split(text: str, max_length: int, first_length: int | None = None, word_ends
     """
     if max_length < 1:
         raise ValueError(f"max_length is {max_length}; it must be at least 1")
+    if not _has_letter(text):
+        return []
     unit = 1.0 if _CJK.search(text) else _LATIN_LENGTH
     atoms = list(_fitting(_sentences(text), max_length, unit, word_ends))
     if first_length is not None and atoms:
         atoms[:1] = _clauses_of_first(atoms, min(first_length, max_length), unit)
     pieces = _packed(atoms, max_length, first_length)
-    return [piece for piece in _without_crumbs(pieces, max_length, unit) if _has_letter(piece)]
+    return _without_crumbs(pieces, max_length, unit)
 
 
 def _sentences(text: str) -> Iterator[tuple[str, int]]:
@@ -204,7 +286,9 @@ def _strength_between(token: str, following: str, position: int, ends: set[int] 
         return ANYWHERE
     if ends is not None:
         return WORD if position in ends else ANYWHERE
-    touches_number = (token[-1].isdigit() and following[0].isalnum()) or (following[0].isdigit() and token[-1].isalnum())
+    touches_number = (token[-1].isdigit() and following[0].isalnum()) or (
+        following[0].isdigit() and token[-1].isalnum()
+    )
     return ANYWHERE if touches_number else WORD
 
 
@@ -225,11 +309,13 @@ def _packed(atoms: list[_Atom], limit: float, first_limit: float | None) -> list
         line.append(atom)
         if atom.strength == LINE:
             pieces += _packed_line(line, limit, None if pieces else first_limit)
+            pieces[-1] += "\n"
             line = []
     return pieces
 
 
 def _packed_line(atoms: list[_Atom], limit: float, first_limit: float | None) -> list[str]:
+    atoms = _coalesced(atoms, limit)
     offsets = [0.0, *accumulate(atom.length for atom in atoms)]
     strong = [i + 1 for i, atom in enumerate(atoms) if atom.strength >= CLAUSE]
     costs = [0.0] + [math.inf] * len(atoms)
@@ -242,6 +328,24 @@ def _packed_line(atoms: list[_Atom], limit: float, first_limit: float | None) ->
             if cost < costs[end]:
                 costs[end], starts[end] = cost, start
     return _joined(atoms, starts)
+
+
+def _coalesced(atoms: list[_Atom], limit: float) -> list[_Atom]:
+    """Atoms too short to matter join the next one, so that the breaks to weigh are few."""
+    joined: list[_Atom] = []
+    for atom in atoms:
+        if joined and _is_negligible(joined[-1], atom, limit):
+            last = joined[-1]
+            joined[-1] = _Atom(last.text + atom.text, last.length + atom.length, atom.strength)
+        else:
+            joined.append(atom)
+    return joined
+
+
+def _is_negligible(atom: _Atom, following: _Atom, limit: float) -> bool:
+    if atom.length + following.length > limit / 4:
+        return False
+    return atom.strength == ANYWHERE or atom.strength < SENTENCE and atom.length < limit / 32
 
 
 def _candidates(offsets: list[float], strong: list[int], end: int, limit: float) -> Iterator[int]:
@@ -273,16 +377,15 @@ def _joined(atoms: list[_Atom], starts: list[int]) -> list[str]:
 def _without_crumbs(pieces: list[str], limit: float, unit: float) -> list[str]:
     """Joins pieces of marks alone, and in long texts pieces of a few letters, to a neighbour that has room."""
     kept: list[str] = []
-    is_long = sum(map(_num_letters, pieces)) > limit
+    min_letters = _MIN_LETTERS if sum(map(len, pieces)) * unit > limit else 1
     room = limit * 1.1 / unit
-    for piece in (p.strip() for p in pieces):
-        is_crumb = not _has_letter(piece) or (is_long and _num_letters(piece) < _MIN_LETTERS)
-        after_crumb = is_long and kept and _num_letters(kept[-1]) < _MIN_LETTERS
-        if piece and kept and (is_crumb or after_crumb) and len(kept[-1]) + len(piece) + 1 <= room:
-            kept[-1] = f"{kept[-1]}\n{piece}" if _has_letter(piece) else kept[-1] + piece
-        elif piece:
+    for piece in pieces:
+        is_crumb = kept and min(_num_letters(piece), _num_letters(kept[-1])) < min_letters
+        if is_crumb and len((kept[-1] + piece).strip()) <= room:
+            kept[-1] += piece
+        else:
             kept.append(piece)
-    return kept
+    return [piece.strip() for piece in kept if _has_letter(piece)]
 
 
 def _has_letter(text: str) -> bool:

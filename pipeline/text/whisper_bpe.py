@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import tiktoken
 
 RANKS_FILE = "whisper.tiktoken"
-RANKS_SHA256 = "b34b360dbb493e781e479794586d661700670d65564001f23024971d1f2fa126"
 
 # GPT-2's pre-tokenizer, which Whisper shares (openai/whisper, whisper/tokenizer.py, MIT).
 _PATTERN = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""

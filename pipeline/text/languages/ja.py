@@ -146,11 +146,8 @@ def _unit_name(symbol: str) -> str | None:
 def _measure(match: Match) -> str | None:
     sign, value, multiple, second, symbol = match.groups()
     name = "パーセント" if symbol == "%" else "パーミル" if symbol == "‰" else _unit_name(symbol)
-    if (
-        name is None
-        or (symbol in ("in", "us", "N", "J", "t", "h")
-        and after(match, 1).isalnum()
-        and not after(match, 1) > "\u3000")
+    if name is None or (
+        symbol in ("in", "us", "N", "J", "t", "h") and after(match, 1).isalnum() and not after(match, 1) > "\u3000"
     ):
         return None
     until = f"から{number(second)}" if second else ""

@@ -221,15 +221,27 @@ def test_a_change_of_the_lexicon_is_heard_at_once(make: Make, tmp_path: Path) ->
 
 
 def test_preview_shows_spans_normal_form_pieces_and_the_origin_of_readings(make: Make) -> None:
-    lexicon = lexicon_of(Entry("好", "pinyin", "hao4"))
-    preview = make(None, lexicon).preview("[pinyin:chong2]重[/pinyin]新好3 times！Hello there.")
+    lexicon = lexicon_of(Entry("好", "pinyin", "hao4"), Entry("AI", "respelling", "A I"))
+    preview = make(None, lexicon).preview("[pinyin:chong2]重[/pinyin]新好3 times！AI是什么？Hello there.")
     assert [(span.text, span.language) for span in preview.spans][-1][1] == "en"
     assert "3" not in preview.normalized
     readings = {(item.text, item.reading, item.source) for piece in preview.pieces for item in piece.readings}
     assert ("重", "chong2", "markup") in readings
     assert ("好", "hao4", "common") in readings
+    assert "AI" not in preview.normalized
+    assert ("A I", "EY1 AY1", "common") in readings
     assert preview.pieces[0].symbols[:3] == ("^", "zh:ch", "zh:ong2")
     assert preview.pieces[0].text_ids[0] == 1
+
+
+def test_readings_stay_with_their_characters_when_pieces_drop_marks_and_lines() -> None:
+    script = Script(
+        "……重\n好。\n庆", ("zh",) * 8, ("", "", "chong2", None, "hao3", None, None, "qing4"), ("markup",) * 8
+    )
+    pieces = list(script.pieces(["重\n好。", "庆"]))
+    assert [piece.readings for piece in pieces] == [("chong2", None, "hao3", None), ("qing4",)]
+    (joined,) = script.pieces(["重 好。庆"])
+    assert joined.readings == ("chong2", None, "hao3", None, "qing4")
 
 
 def test_saying_characters_spells_them(make: Make) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def test_parts_join_to_the_text_and_neighbours_differ(cut) -> None:
         text = "".join(part for _, part in PART.findall(marked))
         parts = cut(text)
         assert "".join(part for part, _ in parts) == text
-        assert all(a[1] != b[1] for a, b in zip(parts, parts[1:], strict=False))
+        assert all(a[1] != b[1] for a, b in pairwise(parts))
 
 
 def test_punctuation_stays_with_what_it_closes_and_opens() -> None:

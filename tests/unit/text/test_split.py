@@ -109,3 +109,8 @@ def test_a_long_clause_breaks_where_words_end() -> None:
 def test_an_impossible_length_is_refused() -> None:
     with pytest.raises(ValueError, match="max_length is 0"):
         split("你好", 0)
+
+
+def test_a_short_tail_of_a_line_joins_without_a_line_break() -> None:
+    text = "一二三四五六七八九十一二三四五六七八九十。好。"
+    assert split(text, 21) == [text]

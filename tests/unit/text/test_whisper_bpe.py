@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import BundleError
-from pipeline.export import tokenizer_files
-from pipeline.export.tokenizer_files import copy_tokenizer_files, find_whisper_ranks, tokenizer_of
-from pipeline.runtime.bundle import sha256_of
+from pipeline.export.tokenizer_files import tokenizer_of, write_tokenizer_files
 from pipeline.text.whisper_bpe import RANKS_FILE, WhisperTokenizer
 
 MERGES = (b"he", b"ll", b"hell", b"hello", b" w", b"or", b"\xe4\xbd", b"\xe4\xbd\xa0")
@@ -61,31 +60,27 @@ def test_a_missing_ranks_file_is_named(tmp_path: Path) -> None:
         WhisperTokenizer.open(tmp_path)
 
 
-def test_export_without_the_ranks_says_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenizer_files, "_installed_assets", list)
-    with pytest.raises(BundleError, match=r"pip install --no-deps openai-whisper.*--ranks FILE"):
-        find_whisper_ranks(tmp_path)
+def test_export_takes_the_named_ranks_then_the_checkpoints_then_whispers(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    write_tokenizer_files(tmp_path, bundle, num_text_tokens=51866)
+    digest = hashlib.sha256((bundle / RANKS_FILE).read_bytes()).hexdigest()
+    assert digest == "b34b360dbb493e781e479794586d661700670d65564001f23024971d1f2fa126"  # openai-whisper 20250625
+    own = write_ranks(tmp_path / "own.tiktoken")
+    write_tokenizer_files(tmp_path, bundle, num_text_tokens=51866)
+    assert (bundle / RANKS_FILE).read_bytes() == own.read_bytes()
+    named = tmp_path / "named"
+    named.write_bytes(own.read_bytes() + b"\n")
+    write_tokenizer_files(tmp_path, bundle, num_text_tokens=51866, ranks=named)
+    assert (bundle / RANKS_FILE).read_bytes() == named.read_bytes()
 
 
-def test_export_refuses_another_file(tmp_path: Path) -> None:
+def test_export_refuses_ranks_that_do_not_fit_the_model(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"60515 text tokens.*--ranks FILE"):
+        write_tokenizer_files(tmp_path, tmp_path, num_text_tokens=60515)
     other = write_ranks(tmp_path / "other.tiktoken")
-    with pytest.raises(BundleError, match=r"other\.tiktoken is not Whisper's"):
-        find_whisper_ranks(tmp_path, other)
-
-
-def test_export_copies_the_named_the_checkpoints_or_the_installed_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    named, installed = write_ranks(tmp_path / "named"), write_ranks(tmp_path / "installed")
-    monkeypatch.setattr(tokenizer_files, "RANKS_SHA256", sha256_of(named))
-    monkeypatch.setattr(tokenizer_files, "_installed_assets", lambda: [installed])
-    assert find_whisper_ranks(tmp_path, named) == named
-    assert find_whisper_ranks(tmp_path) == installed
-    own = write_ranks(tmp_path / RANKS_FILE)
-    assert find_whisper_ranks(tmp_path) == own
-    (tmp_path / "bundle").mkdir()
-    copy_tokenizer_files(tmp_path, tmp_path / "bundle")
-    assert (tmp_path / "bundle" / RANKS_FILE).read_bytes() == own.read_bytes()
+    with pytest.raises(BundleError, match=r"other\.tiktoken has ranks up to"):
+        write_tokenizer_files(tmp_path, tmp_path, num_text_tokens=10, ranks=other)
 
 
 def test_a_table_of_symbols_makes_a_phoneme_checkpoint(tmp_path: Path) -> None:
@@ -93,17 +88,5 @@ def test_a_table_of_symbols_makes_a_phoneme_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "tokens.txt").write_text("<pad>\n^\n")
     assert tokenizer_of(tmp_path) == "phoneme"
     (tmp_path / "bundle").mkdir()
-    copy_tokenizer_files(tmp_path, tmp_path / "bundle")
+    write_tokenizer_files(tmp_path, tmp_path / "bundle", num_text_tokens=2)
     assert (tmp_path / "bundle" / "tokens.txt").read_text() == "<pad>\n^\n"
-
-
-def test_the_installed_packages_file_is_found_without_importing_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    package = tmp_path / "site" / "whisper"
-    (package / "assets").mkdir(parents=True)
-    (package / "__init__.py").write_text("raise RuntimeError('imported')")
-    installed = write_ranks(package / "assets" / "multilingual.tiktoken")
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    monkeypatch.setattr(tokenizer_files, "RANKS_SHA256", sha256_of(installed))
-    assert find_whisper_ranks(tmp_path) == installed

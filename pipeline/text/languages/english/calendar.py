@@ -7,7 +7,20 @@ import re
 from pipeline.text.languages.english.numerals import as_ordinal, cardinal, ordinal, plural, year
 from pipeline.text.languages.grammar import DIGITS, Match, Rule, after, before
 
-MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 _MONTH = (
     r"(January|February|March|April|May|June|July|August|September|October|November|December"
     r"|(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)\b\.?)"
@@ -118,8 +131,7 @@ def is_year(match: Match) -> bool:
     return (
         bool(_YEAR_BEFORE.search(before(match, 12)))
         or before(match, 1) in ("(", "'")
-        or (match.group(1) >= "1900"
-        and not re.match(r" [a-z]", after(match, 2)))
+        or (match.group(1) >= "1900" and not re.match(r" [a-z]", after(match, 2)))
     )
 
 

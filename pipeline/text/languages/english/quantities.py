@@ -111,12 +111,8 @@ def unit_name(symbol: str, is_one: bool) -> str | None:
 
 def _measure(match: Match) -> str | None:
     sign, value, large, second, gap, symbol, stop = match.groups()
-    if (
-        (gap
-        and symbol in _ONLY_ATTACHED
-        and not stop)
-        or (symbol in ("in", "us")
-        and not re.match(r"[\s,.)x]|$", after(match, 1)))
+    if (gap and symbol in _ONLY_ATTACHED and not stop) or (
+        symbol in ("in", "us") and not re.match(r"[\s,.)x]|$", after(match, 1))
     ):
         return None
     name = unit_name(symbol, value == "1" and not second and not large)

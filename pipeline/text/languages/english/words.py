@@ -23,7 +23,53 @@ _ONLY_BEFORE_NAME = frozenset(
     ("gen", "col", "lt", "sgt", "capt", "gov", "sen", "rep", "rev", "hon", "mt", "ft", "pres")
 )
 _RULERS = frozenset(
-    ["henry", "louis", "george", "edward", "elizabeth", "charles", "james", "william", "richard", "paul", "pius", "benedict", "napoleon", "catherine", "frederick", "peter", "nicholas", "philip", "alexander", "leo", "ramses", "ramesses", "francis", "mary", "ivan", "otto", "leopold", "pope", "king", "queen", "gregory", "innocent", "urban", "clement", "julius", "harald", "olaf", "gustav", "christian", "margaret", "felipe", "carlos", "wilhelm", "ptolemy", "cleopatra"]
+    [
+        "henry",
+        "louis",
+        "george",
+        "edward",
+        "elizabeth",
+        "charles",
+        "james",
+        "william",
+        "richard",
+        "paul",
+        "pius",
+        "benedict",
+        "napoleon",
+        "catherine",
+        "frederick",
+        "peter",
+        "nicholas",
+        "philip",
+        "alexander",
+        "leo",
+        "ramses",
+        "ramesses",
+        "francis",
+        "mary",
+        "ivan",
+        "otto",
+        "leopold",
+        "pope",
+        "king",
+        "queen",
+        "gregory",
+        "innocent",
+        "urban",
+        "clement",
+        "julius",
+        "harald",
+        "olaf",
+        "gustav",
+        "christian",
+        "margaret",
+        "felipe",
+        "carlos",
+        "wilhelm",
+        "ptolemy",
+        "cleopatra",
+    ]
 )
 _NUMBERED = re.compile(
     r"\b(?:chapter|part|act|scene|war|type|phase|volume|vol\.|book|section|class|stage|title|article|grade|level|bowl|tier|mark|no\.|appendix|figure|table|step|world war|episode|season|division|category) $",
@@ -132,10 +178,14 @@ def _roman(match: Match) -> str | None:
         return None
     if _NUMBERED.search(context):
         return cardinal(str(value))
-    if (
-        (len(numeral) < 2
-        and not (name and name.group(1).lower() in _RULERS and numeral != "I"))
-        or numeral in ("XL", "XX", "XXX", "XXL", "LV", "LI", "IX" * 2)
+    if (len(numeral) < 2 and not (name and name.group(1).lower() in _RULERS and numeral != "I")) or numeral in (
+        "XL",
+        "XX",
+        "XXX",
+        "XXL",
+        "LV",
+        "LI",
+        "IX" * 2,
     ):
         return None
     if name and name.group(1).lower() in _RULERS:

@@ -164,12 +164,8 @@ def _is_year_name(year: str, match: Match) -> bool:
         "秋",
         "冬",
     ):
-        return (
-            not counted
-            or (following[:1].isdigit()
-            and year[0] in "0126789"
-            and len(after(match, 3)) > 1
-            and "月" in after(match, 3))
+        return not counted or (
+            following[:1].isdigit() and year[0] in "0126789" and len(after(match, 3)) > 1 and "月" in after(match, 3)
         )
     if year[0] == "0":
         return True

@@ -146,8 +146,8 @@ def _counts(match: Match) -> bool:
 
 
 def _has_unit(match: Match) -> bool:
-    letters = re.match(r"[A-Za-zμ]{1,5}", after(match, 5))
-    return bool(letters) and unit(letters.group()) is not None and len(letters.group()) > 1
+    letters = re.match(r"[A-Za-zμ]{2,5}", after(match, 5))
+    return letters is not None and unit(letters.group()) is not None
 
 
 def _model(match: Match) -> str:
@@ -161,8 +161,7 @@ def _number_and_letters(match: Match) -> str | None:
     run, letters = match.groups()
     if (
         unit(letters) is not None
-        or (letters in ("K", "M", "B", "G", "T", "k", "w", "W", "x", "X")
-        and len(run) < 4)
+        or (letters in ("K", "M", "B", "G", "T", "k", "w", "W", "x", "X") and len(run) < 4)
         or run.endswith("00")
     ):
         return None
@@ -177,7 +176,11 @@ def name_number(run: str) -> str:
     if "." in run:
         whole, _, rest = run.partition(".")
         return f"{cardinal(whole)}点{digits(rest)}" if "." not in rest else "点".join(map(cardinal, run.split(".")))
-    if (len(run) <= 2 and run[0] != "0") or (len(run) == 3 and run.endswith("00")) or (len(run) == 4 and run.endswith("000")):
+    if (
+        (len(run) <= 2 and run[0] != "0")
+        or (len(run) == 3 and run.endswith("00"))
+        or (len(run) == 4 and run.endswith("000"))
+    ):
         return cardinal(run)
     return digits(run)
 
@@ -219,12 +222,8 @@ def _roman(match: Match) -> str | None:
         return None
     if (
         is_ordinal
-        or (len(numeral) > 1
-        and follows_name
-        and not after(match, 1).isalnum())
-        or (len(numeral) > 1
-        and follows_name
-        and numeral not in ("VI", "XI"))
+        or (len(numeral) > 1 and follows_name and not after(match, 1).isalnum())
+        or (len(numeral) > 1 and follows_name and numeral not in ("VI", "XI"))
     ):
         return cardinal(str(value))
     return None

@@ -250,11 +250,9 @@ def _letter_multiple(match: Match) -> str | None:
     value, letter, plus = match.groups()
     if letter == "W" and not (plus or re.match(r"[粉人阅播点赞元块个字]", after(match, 1))):
         return None
-    if (
-        (letter in "kK"
-        and re.match(r"金|歌|屏", after(match, 1)))
-        or (letter == "K"
-        and re.match(r"\s?(?:|电视|分辨率|画质|视频|超清|高清|显示|金|歌|黄金|蓝光|摄|录|$|[，。、])", after(match, 3)))
+    if (letter in "kK" and re.match(r"金|歌|屏", after(match, 1))) or (
+        letter == "K"
+        and re.match(r"\s?(?:|电视|分辨率|画质|视频|超清|高清|显示|金|歌|黄金|蓝光|摄|录|$|[，。、])", after(match, 3))
     ):
         return None
     return scaled(value, _SCALES[letter.lower()]) + ("加" if plus else "")
