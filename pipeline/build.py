@@ -55,6 +55,7 @@ def build_engine(config: ServiceConfig, bundle: Bundle, num_threads: int) -> Eng
         max_batch_size=acoustic.max_batch_size,
         max_queued=acoustic.max_queued,
         chunks=acoustic.chunks,
+        prefill_batch_size=acoustic.admission_batch_size,
     )
 
 

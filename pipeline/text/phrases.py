@@ -1,22 +1,26 @@
-"""Readings that need no context: a phrase table (longest match between word boundaries) and one reading per character."""
+"""Readings that need no model: phrase tables (longest match between word boundaries) and rules of context."""
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Mapping
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 DATA = files("pipeline.text") / "data"
 
+Syllables = tuple["str | None", ...]  # tone-number syllables, one per character; None leaves it to others
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A phrase found at `start`, with one tone-number syllable per character."""
+    """A phrase found at `start`."""
 
     start: int
-    syllables: tuple[str, ...]
+    syllables: Syllables
 
     @property
     def end(self) -> int:
@@ -26,8 +30,8 @@ class Match:
 class PhraseTable:
     """Phrases and their syllables; the longest match wins, from left to right."""
 
-    def __init__(self, phrases: Mapping[str, str]) -> None:
-        """`phrases` maps a word to its syllables, separated by spaces, one per character."""
+    def __init__(self, phrases: Mapping[str, str | Syllables]) -> None:
+        """`phrases` maps a word to its syllables, one per character; a string separates them by spaces."""
         self._phrases = phrases
         self._longest: dict[str, int] = {}
         for phrase in phrases:
@@ -36,7 +40,7 @@ class PhraseTable:
     def __len__(self) -> int:
         return len(self._phrases)
 
-    def matches(self, text: str, word_of: list[int]) -> Iterator[Match]:
+    def matches(self, text: str, word_of: Sequence[int]) -> Iterator[Match]:
         """Phrases of `text`. `word_of[i]` numbers the word that character i belongs to.
 
         A phrase lies inside one word or covers whole words, so that 了解 is not found in 为了|解决.
@@ -48,16 +52,16 @@ class PhraseTable:
                 yield match
             start = match.end if match else start + 1
 
-    def _match_at(self, text: str, start: int, word_of: list[int]) -> Match | None:
+    def _match_at(self, text: str, start: int, word_of: Sequence[int]) -> Match | None:
         longest = min(self._longest.get(text[start], 0), len(text) - start)
-        for length in range(longest, 0, -1):
+        for length in range(longest, 1, -1):
             syllables = self._phrases.get(text[start : start + length])
             if syllables and _respects_words(word_of, start, start + length):
-                return Match(start, tuple(syllables.split()))
+                return Match(start, tuple(syllables.split()) if isinstance(syllables, str) else syllables)
         return None
 
 
-def _respects_words(word_of: list[int], start: int, end: int) -> bool:
+def _respects_words(word_of: Sequence[int], start: int, end: int) -> bool:
     if word_of[start] == word_of[end - 1]:
         return True
     starts_word = start == 0 or word_of[start - 1] != word_of[start]
@@ -65,15 +69,51 @@ def _respects_words(word_of: list[int], start: int, end: int) -> bool:
     return starts_word and ends_word
 
 
-def read_table(path: Traversable) -> dict[str, str]:
-    """A file of `key<TAB>value` lines, gzip by its suffix; empty lines and those that begin with # are notes."""
+class ContextRules:
+    """Regular expressions around one character; the first that fits decides its syllable."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        """`lines`: a syllable, a tab, and an expression with the character between < and >."""
+        self._rules: dict[str, list[tuple[str, re.Pattern[str]]]] = defaultdict(list)
+        for line in lines:
+            syllable, expression = line.split("\t")
+            char = expression[expression.index(">") - 1]
+            pattern = re.compile(expression.replace(f"<{char}>", f"(?P<at>{char})"))
+            self._rules[char].append((syllable, pattern))
+
+    def syllables(self, text: str) -> dict[int, str]:
+        """Position -> syllable of the characters that a rule decides."""
+        found: dict[int, str] = {}
+        for char in self._rules.keys() & set(text):
+            for syllable, pattern in self._rules[char]:
+                for match in pattern.finditer(text):
+                    found.setdefault(match.start("at"), syllable)
+        return found
+
+
+def read_lines(path: Traversable) -> list[str]:
+    """The lines of a text file, gzip by its suffix; empty lines and those that begin with # are notes."""
     data = path.read_bytes()
     text = (gzip.decompress(data) if path.name.endswith(".gz") else data).decode("utf-8")
-    rows = (line.split("\t") for line in text.splitlines() if line and not line.startswith("#"))
-    return {row[0]: row[1] for row in rows}
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def read_table(path: Traversable) -> dict[str, str]:
+    """A file of `key<TAB>value` lines."""
+    return dict(line.split("\t") for line in read_lines(path))
 
 
 def read_words(path: Traversable) -> frozenset[str]:
-    """Words separated by white space; the rest of a line after # is a note."""
-    lines = path.read_text("utf-8").splitlines()
-    return frozenset(word for line in lines for word in line.partition("#")[0].split())
+    """Words separated by white space."""
+    return frozenset(word for line in read_lines(path) for word in line.split())
+
+
+def read_polyphones(path: Traversable) -> dict[str, Syllables]:
+    """Lines of a character, its syllable and words in which it is read so."""
+    words: dict[str, list[str | None]] = {}
+    for line in read_lines(path):
+        char, syllable, *examples = line.split()
+        for word in examples:
+            syllables = words.setdefault(word, [None] * len(word))
+            words[word] = [syllable if c == char else s for c, s in zip(word, syllables, strict=True)]
+    return {word: tuple(syllables) for word, syllables in words.items()}

@@ -9,7 +9,10 @@ from pipeline.text.languages.grammar import DIGITS, LETTERS, Match, Rule
 
 STARTS = LETTERS + DIGITS
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,40}[A-Za-z0-9])?"
-_TOP = r"(?:com|cn|net|org|edu|gov|mil|int|io|ai|co|me|tv|cc|info|biz|xyz|top|app|dev|hk|tw|jp|kr|uk|us|de|fr|ru|eu|in|au|ca|sg|mo|site|online|tech|cloud|club|shop|vip|pro|wang|ly|gg|fm|so|to|html?|php|aspx?)"
+_TOP = (
+    r"(?:com|cn|net|org|edu|gov|mil|int|io|ai|co|me|tv|cc|info|biz|xyz|top|app|dev|hk|tw|jp|kr|uk|us|de|fr|ru|eu"
+    r"|in|au|ca|sg|mo|site|online|tech|cloud|club|shop|vip|pro|wang|ly|gg|fm|so|to|html?|php|aspx?)"
+)
 _PATH = r"(?:/[A-Za-z0-9._~%!$&*+=:@#?/-]{0,300}[A-Za-z0-9_~%=/#])?(?:\?[A-Za-z0-9._~%&=+#/-]{0,300}[A-Za-z0-9=])?/?"
 EMAIL = rf"[A-Za-z0-9][A-Za-z0-9._%+-]{{0,63}}@(?:{_LABEL}\.){{1,4}}[A-Za-z]{{2,20}}(?![A-Za-z])"
 _PORT = r"(?::\d{2,5}(?!\d))?"

@@ -58,23 +58,27 @@ _SAME = {
 }
 # Emoji, dingbats, box drawing, arrows drawn as emoji, flags, tags, variation selectors, keycap; ★ ✓ × stay for rules.
 _EMOJI = re.compile(
-    "[\u20e3\u2300-\u23ff\u2500-\u25b2\u25b4-\u2604\u2607-\u263f\u2643-\u26ff\u2701-\u2712\u2719-\u2756\u2758-\u2775\u2794-\u27bf\u2b05-\u2bff"
+    "[\u20e3\u2300-\u23ff\u2500-\u25b2\u25b4-\u2604\u2607-\u263f\u2643-\u26ff\u2701-\u2712\u2719-\u2756\u2758-"
+    "\u2775\u2794-\u27bf\u2b05-\u2bff"
     "\ufe00-\ufe0f\U0001f000-\U0001faff\U000e0000-\U000e0fff]+"
 )
 _COMPATIBILITY = re.compile(
-    "[\u2100-\u2102\u2104-\u2108\u210a-\u2115\u2117-\u2121\u2123-\u2125\u2127-\u213f\u2145-\u214f\u3200-\u33ff\uf900-\ufaff\ufb00-\ufb4f\uff5f-\uffef"
+    "[\u2100-\u2102\u2104-\u2108\u210a-\u2115\u2117-\u2121\u2123-\u2125\u2127-\u213f\u2145-\u214f\u3200-"
+    "\u33ff\uf900-\ufaff\ufb00-\ufb4f\uff5f-\uffef"
     "\U0001d400-\U0001d7ff\U0001f100-\U0001f1e5\U0002f800-\U0002fa1f]+"
 )
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 _CIRCLED = re.compile("[\u2460-\u2473\u2474-\u249b\u24eb-\u24ff\u2776-\u2793]")  # ① ⑴ ⒈ ⓫ ⓵ ❶ ➀ ➊
 _I_LOVE = re.compile(r"(?<=我)(?:❤|♥)\ufe0f?(?=\w)|(?<=\bI)\s?(?:❤|♥)\ufe0f?\s?(?=\w)")
 _TAG = re.compile(
-    r"</?(?:br|p|div|span|b|i|u|em|strong|a|li|ul|ol|h[1-6]|sub|sup|img|font|code|pre|table|tr|td|th|hr)\b[^<>\n]{0,200}>",
+    r"</?(?:br|p|div|span|b|i|u|em|strong|a|li|ul|ol|h[1-6]|sub|sup|img|font|code|pre|table|tr|td|th|hr)"
+    r"\b[^<>\n]{0,200}>",
     re.I,
 )
 _LINK = re.compile(r"!?\[([^\[\]\n]{0,200})\]\((?:https?:|/|#|\.|www\.|mailto:)[^()\s]{0,300}\)")
 _LINE_MARK = re.compile(
-    r"^[ ]{0,8}(?:#{1,6}[ ]+|>[ ]?|[-*+•◦▪‣●○■□◆◇][ ]+|[•◦▪‣●■◆]|(?:[-*_=][ ]?){3,200}$|\|?(?:[ :]{0,3}-{3,40}[ :]{0,3}\|){1,40}.{0,60}$)",
+    r"^[ ]{0,8}(?:#{1,6}[ ]+|>[ ]?|[-*+•◦▪‣●○■□◆◇][ ]+|[•◦▪‣●■◆]|(?:[-*_=][ ]?){3,200}$|\|?(?:[ :]{0,3}-{3,40}[ "
+    r":]{0,3}\|){1,40}.{0,60}$)",
     re.M,
 )
 _EMPHASIS = re.compile(r"(\*\*|__|~~|`{1,3})(?=\S)")
@@ -85,7 +89,8 @@ _REPEATED = re.compile(r"([！？!?，,、；;：~～\-=_*#@&^|·•])\1+|([！�
 _BLANKS = re.compile(r"[ ]{2,}")
 _NEWLINES = re.compile(r"[ ]*\n[ \n]*")
 _EMOTICON = re.compile(
-    r"(?<![\w)])(?:[:;=]-?[)(DPpO3]|\^_{0,3}\^|[TQ]_[TQ]|>_<|o_O|[xX]D|<3|\(\^[^()\n]{0,6}\^\)|\([*≧><´•ω｀^▽￣ー°□╯；;'_\-～~。・∀∇皿д/\\Дノ]{3,12}\))(?![\w])"
+    r"(?<![\w)])(?:[:;=]-?[)(DPpO3]|\^_{0,3}\^|[TQ]_[TQ]|>_<|o_O|[xX]D|<3|\(\^[^()"
+    r"\n]{0,6}\^\)|\([*≧><´•ω｀^▽￣ー°□╯；;'_\-～~。・∀∇皿д/\\Дノ]{3,12}\))(?![\w])"
 )
 
 

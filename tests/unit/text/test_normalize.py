@@ -81,7 +81,8 @@ def test_an_unknown_language_is_refused_with_the_choice() -> None:
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [("0", "零"), ("10", "十"), ("110", "一百一十"), ("10010", "一万零一十"), ("20002", "两万零二"), ("100000000", "一亿"),
+    [("0", "零"), ("10", "十"), ("110", "一百一十"), ("10010", "一万零一十"), ("20002", "两万零二"), ("100000000",
+        "一亿"),
      ("1000000001", "十亿零一"), ("200000000000", "两千亿"), ("12" * 10, "一二" * 10)],
 )  # fmt: skip
 def test_chinese_cardinals(number: str, said: str) -> None:

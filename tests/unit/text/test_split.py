@@ -46,7 +46,8 @@ def test_pieces_of_a_long_text_are_of_like_length() -> None:
     [
         ("价格是3.14元，共1,234,567.89元，比例16:9，时间3：30。", ["3.14", "1,234,567.89", "16:9", "3：30"]),
         ("网址是https://www.example.com/a.b?c=1,2!d，请查看。", ["https://www.example.com/a.b?c=1,2!d"]),
-        ("Dr. Smith lives in the U.S. today. J. K. Rowling, e.g., is Mr. X.", ["Dr. Smith", "U.S. today", "J. K. Rowling", "e.g.", "Mr. X"]),
+        ("Dr. Smith lives in the U.S. today. J. K. Rowling, e.g., is Mr. X.", ["Dr. Smith", "U.S. today",
+            "J. K. Rowling", "e.g.", "Mr. X"]),
         ("什么？！真的吗？！好吧……嗯。", ["什么？！", "真的吗？！", "好吧……"]),
         ("（这是括号里的话。）然后继续说下去。", ["。）"]),
         ("他说：“走吧。”然后就走了。", ["。”"]),

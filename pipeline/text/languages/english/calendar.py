@@ -39,7 +39,8 @@ _DAYS = {
 }
 _FREE = r"(?<![\d.,:/])(?<!\w-)"
 _YEAR_BEFORE = re.compile(
-    r"\b(?:in|since|by|from|until|till|of|year|before|after|during|late|early|mid|circa|around|to|and|through|between|spring|summer|autumn|fall|winter|class|born|est|copyright|©"
+    r"\b(?:in|since|by|from|until|till|of|year|before|after|during|late|early|mid|circa|around|to|and|through"
+        r"|between|spring|summer|autumn|fall|winter|class|born|est|copyright|©"
     r"|january|february|march|april|may|june|july|august|september|october|november|december)[ -]$", re.I
 )  # fmt: skip
 
@@ -187,7 +188,8 @@ _HALF = r"(?:\s?([AaPp])\.?\s?[Mm](?![A-Za-z])\.?)"
 RULES = (
     Rule(
         "JFMASOND",
-        rf"\b{_MONTH} (\d{{1,2}})(?:st|nd|rd|th)?(?:\s?-\s?(\d{{1,2}})(?:st|nd|rd|th)?)?(?![\d:])(?:,? (?:of )?(\d{{4}})(?![\d,]))?",
+        rf"\b{_MONTH} (\d{{1,2}})(?:st|nd|rd|th)?(?:\s?-\s?(\d{{1,2}})(?:st|nd|rd|th)?)?(?![\d:])(?:,? (?:of )"
+        rf"?(\d{{4}})(?![\d,]))?",
         _month_day,
     ),
     Rule("JFMASOND", rf"\b{_MONTH},? (\d{{4}})(?![\d,])", _month_year),

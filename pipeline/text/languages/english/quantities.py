@@ -21,20 +21,29 @@ _ONLY_ATTACHED = frozenset(
 
 # Singular, plural, hundredth part.
 _MONEY = {
-    "$": ("dollar", "dollars", "cent"), "US$": ("U S dollar", "U S dollars", "cent"), "USD": ("U S dollar", "U S dollars", "cent"),
-    "HK$": ("Hong Kong dollar", "Hong Kong dollars", "cent"), "A$": ("Australian dollar", "Australian dollars", "cent"), "C$": ("Canadian dollar", "Canadian dollars", "cent"),
-    "NT$": ("Taiwan dollar", "Taiwan dollars", "cent"), "€": ("euro", "euros", "cent"), "EUR": ("euro", "euros", "cent"), "£": ("pound", "pounds", "penny|pence"),
-    "GBP": ("pound", "pounds", "penny|pence"), "¥": ("yuan", "yuan", "fen|fen"), "RMB": ("yuan", "yuan", "fen|fen"), "CNY": ("yuan", "yuan", "fen|fen"), "JPY": ("yen", "yen", "sen|sen"),
-    "₩": ("won", "won", "jeon|jeon"), "KRW": ("won", "won", "jeon|jeon"), "₹": ("rupee", "rupees", "paisa|paise"), "INR": ("rupee", "rupees", "paisa|paise"), "HKD": ("Hong Kong dollar", "Hong Kong dollars", "cent"),
+    "$": ("dollar", "dollars", "cent"), "US$": ("U S dollar", "U S dollars", "cent"), "USD": ("U S dollar",
+        "U S dollars", "cent"),
+    "HK$": ("Hong Kong dollar", "Hong Kong dollars", "cent"), "A$": ("Australian dollar", "Australian dollars",
+        "cent"), "C$": ("Canadian dollar", "Canadian dollars", "cent"),
+    "NT$": ("Taiwan dollar", "Taiwan dollars", "cent"), "€": ("euro", "euros", "cent"), "EUR": ("euro", "euros",
+        "cent"), "£": ("pound", "pounds", "penny|pence"),
+    "GBP": ("pound", "pounds", "penny|pence"), "¥": ("yuan", "yuan", "fen|fen"), "RMB": ("yuan", "yuan", "fen|fen"),
+        "CNY": ("yuan", "yuan", "fen|fen"), "JPY": ("yen", "yen", "sen|sen"),
+    "₩": ("won", "won", "jeon|jeon"), "KRW": ("won", "won", "jeon|jeon"), "₹": ("rupee", "rupees", "paisa|paise"),
+        "INR": ("rupee", "rupees", "paisa|paise"), "HKD": ("Hong Kong dollar", "Hong Kong dollars", "cent"),
 }  # fmt: skip
 _FRACTION_NAMES = {"2": "half|halves", "4": "quarter"}
-_VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5", "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8", "⅐": "1/7", "⅑": "1/9", "⅒": "1/10"}  # fmt: skip
+_VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘":
+    "4/5", "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8", "⅐": "1/7", "⅑": "1/9", "⅒":
+    "1/10"}  # fmt: skip
 _CODE_BEFORE = re.compile(
-    r"(?:\b(?:code|pin|id|zip|zipcode|password|account|card|order|serial|passport|isbn|extension|ext|dial|call|text|phone|tel|telephone|fax)\b)(?: (?:number|code|no|is))?[.:# ]{1,3}$",
+    r"(?:\b(?:code|pin|id|zip|zipcode|password|account|card|order|serial|passport|isbn|extension|ext|dial|call|text"
+    r"|phone|tel|telephone|fax)\b)(?: (?:number|code|no|is))?[.:# ]{1,3}$",
     re.I,
 )
 _NAME_BEFORE = re.compile(
-    r"\b(?:room|flight|route|highway|boeing|bus|suite|apartment|apt|interstate|area|unit|airbus|model|channel|gate)[ #.]{1,2}$",
+    r"\b(?:room|flight|route|highway|boeing|bus|suite|apartment|apt|interstate|area|unit|airbus|model|channel|gate)"
+    r"[ #.]{1,2}$",
     re.I,
 )
 _MANY_FRACTION = re.compile(r"[A-Za-z]")
@@ -255,7 +264,8 @@ _BEFORE_SIGN = r"(?<![\w.)])"
 RULES = (
     Rule(
         "$€£¥₩₹-UHNACEGRJKI",
-        rf"{_MINUS}(?<![A-Za-z]){_SYMBOL}\s?({NUMBER})(\s?{_LARGE}(?![A-Za-z]))?(?:{_TO}{_SYMBOL.replace('(', '(?:', 1)}?({NUMBER})(\s?{_LARGE}(?![A-Za-z]))?)?",
+        rf"{_MINUS}(?<![A-Za-z]){_SYMBOL}\s?({NUMBER})(\s?{_LARGE}(?![A-Za-z]))"
+        rf"?(?:{_TO}{_SYMBOL.replace('(', '(?:', 1)}?({NUMBER})(\s?{_LARGE}(?![A-Za-z]))?)?",
         _money,
     ),
     Rule(DIGITS + "-", rf"{_MINUS}{_FREE}({NUMBER})(\s?{_LARGE})? ?{_CODE}(?![A-Za-z])", _money_code),
@@ -267,7 +277,8 @@ RULES = (
     Rule(DIGITS, r"(?<![\d.])(\d)'\s?(\d{1,2})\"?(?!\d)", _height),
     Rule(
         DIGITS + "-+±~",
-        rf"(?:(?:(?<![\w)])([-+±~]))|)(?<![\d.])({NUMBER})(\s(?:hundred|thousand|million|billion))?(?:{_TO}({NUMBER}))?([ -]?)({_SUFFIX})(\.(?=\s[a-z\d]|,|$))?",
+        rf"(?:(?:(?<![\w)])([-+±~]))|)(?<![\d.])({NUMBER})(\s(?:hundred|thousand|million|billion))"
+        rf"?(?:{_TO}({NUMBER}))?([ -]?)({_SUFFIX})(\.(?=\s[a-z\d]|,|$))?",
         _measure,
     ),
     Rule(DIGITS, r"(?<![\d/.])(?:(\d{1,4})[ -])?(\d{1,4})/(\d{1,4})(?![\d/]|\.\d)", _fraction),
@@ -285,7 +296,8 @@ RULES = (
     Rule(DIGITS, rf"{_FREE}({NUMBER})(\s?{_LARGE}(?![A-Za-z]))?\+(?![\w+])", _plus),
     Rule(
         DIGITS + "-+~",
-        rf"(?:(?:(?<![\w)])([-+~]))|)(?<![\d.])({NUMBER})({_LARGE}(?<=[kKMB])(?![A-Za-z]))?{_TO}({NUMBER})(?![\d:-]|\.\d)",
+        rf"(?:(?:(?<![\w)])([-+~]))|)(?<![\d.])({NUMBER})({_LARGE}(?<=[kKMB])(?![A-Za-z]))?{_TO}({NUMBER})(?![\d:-]"
+        rf"|\.\d)",
         _range,
     ),
     Rule(DIGITS + "-+~", rf"(?:(?:(?<![\w)])([-+~]))|)(?<![\d.])({NUMBER})(k)(?![A-Za-z])", _large_number),
