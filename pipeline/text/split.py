@@ -263,7 +263,7 @@ def _with_marks(tokens: Iterable[str]) -> list[str]:
     """Hangs up to two marks on the token before them; they take no room, so that no piece starts with one."""
     joined: list[str] = []
     for token in tokens:
-        if token in _MARKS and joined and not joined[-1][-2:].strip(_MARKS) == "":
+        if token in _MARKS and joined and joined[-1][-2:].strip(_MARKS):
             joined[-1] += token
         else:
             joined.append(token)
@@ -345,7 +345,7 @@ def _coalesced(atoms: list[_Atom], limit: float) -> list[_Atom]:
 def _is_negligible(atom: _Atom, following: _Atom, limit: float) -> bool:
     if atom.length + following.length > limit / 4:
         return False
-    return atom.strength == ANYWHERE or atom.strength < SENTENCE and atom.length < limit / 32
+    return atom.strength == ANYWHERE or (atom.strength < SENTENCE and atom.length < limit / 32)
 
 
 def _candidates(offsets: list[float], strong: list[int], end: int, limit: float) -> Iterator[int]:

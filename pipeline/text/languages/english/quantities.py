@@ -6,11 +6,10 @@ import re
 
 from pipeline.text.languages.english.numerals import as_ordinal, cardinal, digits, number, ordinal, pairs, plural
 from pipeline.text.languages.grammar import DIGITS, LETTERS, Match, Rule, after, before
-from pipeline.text.languages.units import ALIASES, UNITS, unit
+from pipeline.text.languages.units import UNIT, unit
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3}){1,6}(?!\d)|\d{1,40})(?:\.\d{1,40})?"
-_UNIT = "(?:" + "|".join(sorted(map(re.escape, {*UNITS, *ALIASES}), key=len, reverse=True)) + ")"
-_SUFFIX = rf"{_UNIT}[²³]?(?:/{_UNIT}[²³]?)?(?![A-Za-z²³])"
+_SUFFIX = rf"{UNIT}[²³]?(?:/{UNIT}[²³]?)?(?![A-Za-z²³])"
 _LARGE = r"(?:hundred|thousand|million|billion|trillion|[kKMB]|mn|bn)"
 _LARGE_NAMES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion"}
 _FREE = r"(?<![\d.])"
@@ -21,16 +20,15 @@ _ONLY_ATTACHED = frozenset(
 
 # Singular, plural, hundredth part.
 _MONEY = {
-    "$": ("dollar", "dollars", "cent"), "US$": ("U S dollar", "U S dollars", "cent"), "USD": ("U S dollar",
-        "U S dollars", "cent"),
-    "HK$": ("Hong Kong dollar", "Hong Kong dollars", "cent"), "A$": ("Australian dollar", "Australian dollars",
-        "cent"), "C$": ("Canadian dollar", "Canadian dollars", "cent"),
-    "NT$": ("Taiwan dollar", "Taiwan dollars", "cent"), "€": ("euro", "euros", "cent"), "EUR": ("euro", "euros",
-        "cent"), "£": ("pound", "pounds", "penny|pence"),
+    "$": ("dollar", "dollars", "cent"), "US$": ("U S dollar", "U S dollars", "cent"),
+    "USD": ("U S dollar", "U S dollars", "cent"), "HK$": ("Hong Kong dollar", "Hong Kong dollars", "cent"),
+    "A$": ("Australian dollar", "Australian dollars", "cent"), "C$": ("Canadian dollar", "Canadian dollars", "cent"),
+    "NT$": ("Taiwan dollar", "Taiwan dollars", "cent"), "€": ("euro", "euros", "cent"),
+    "EUR": ("euro", "euros", "cent"), "£": ("pound", "pounds", "penny|pence"),
     "GBP": ("pound", "pounds", "penny|pence"), "¥": ("yuan", "yuan", "fen|fen"), "RMB": ("yuan", "yuan", "fen|fen"),
-        "CNY": ("yuan", "yuan", "fen|fen"), "JPY": ("yen", "yen", "sen|sen"),
-    "₩": ("won", "won", "jeon|jeon"), "KRW": ("won", "won", "jeon|jeon"), "₹": ("rupee", "rupees", "paisa|paise"),
-        "INR": ("rupee", "rupees", "paisa|paise"), "HKD": ("Hong Kong dollar", "Hong Kong dollars", "cent"),
+    "CNY": ("yuan", "yuan", "fen|fen"), "JPY": ("yen", "yen", "sen|sen"), "₩": ("won", "won", "jeon|jeon"),
+    "KRW": ("won", "won", "jeon|jeon"), "₹": ("rupee", "rupees", "paisa|paise"),
+    "INR": ("rupee", "rupees", "paisa|paise"), "HKD": ("Hong Kong dollar", "Hong Kong dollars", "cent"),
 }  # fmt: skip
 _FRACTION_NAMES = {"2": "half|halves", "4": "quarter"}
 _VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘":

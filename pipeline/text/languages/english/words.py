@@ -9,21 +9,20 @@ from pipeline.text.languages.english.numerals import cardinal, digits, number, o
 from pipeline.text.languages.grammar import DIGITS, LETTERS, Match, Rule, after, before, constant
 
 ABBREVIATIONS = {
-    "mr": "mister", "mrs": "missus", "ms": "miss", "prof": "professor", "gen": "general", "col": "colonel", "lt":
-        "lieutenant", "sgt": "sergeant", "capt": "captain",
-    "gov": "governor", "sen": "senator", "rep": "representative", "rev": "reverend", "hon": "honorable", "jr":
-        "junior", "sr": "senior", "vs": "versus", "v.s": "versus",
-    "etc": "et cetera", "e.g": "for example", "i.e": "that is", "a.k.a": "also known as", "mt": "mount", "ft":
-        "fort", "ave": "avenue", "blvd": "boulevard", "rd": "road",
-    "ln": "lane", "apt": "apartment", "dept": "department", "inc": "incorporated", "ltd": "limited", "corp":
-        "corporation", "co": "company", "approx": "approximately", "est": "established",
-    "fig": "figure", "figs": "figures", "vol": "volume", "pp": "pages", "ch": "chapter", "sec": "section", "ext":
-        "extension", "tel": "telephone", "govt": "government", "assn": "association",
-    "univ": "university", "intl": "international", "temp": "temperature", "misc": "miscellaneous", "hr": "hour",
-        "hrs": "hours", "min": "minutes", "mins": "minutes", "lbs": "pounds", "oz": "ounces",
-    "yr": "year", "yrs": "years", "pres": "president", "supt": "superintendent", "sq": "square", "cf": "compare",
-        "viz": "namely", "al": "al", "esq": "esquire", "messrs": "messieurs", "adj": "adjective", "max": "maximum",
-        "eq": "equation", "ed": "edition", "hwy": "highway", "pkwy": "parkway", "ct": "court", "pl": "place",
+    "mr": "mister", "mrs": "missus", "ms": "miss", "prof": "professor", "gen": "general", "col": "colonel",
+    "lt": "lieutenant", "sgt": "sergeant", "capt": "captain", "gov": "governor", "sen": "senator",
+    "rep": "representative", "rev": "reverend", "hon": "honorable", "jr": "junior", "sr": "senior", "vs": "versus",
+    "v.s": "versus", "etc": "et cetera", "e.g": "for example", "i.e": "that is", "a.k.a": "also known as",
+    "mt": "mount", "ft": "fort", "ave": "avenue", "blvd": "boulevard", "rd": "road", "ln": "lane", "apt": "apartment",
+    "dept": "department", "inc": "incorporated", "ltd": "limited", "corp": "corporation", "co": "company",
+    "approx": "approximately", "est": "established", "fig": "figure", "figs": "figures", "vol": "volume",
+    "pp": "pages", "ch": "chapter", "sec": "section", "ext": "extension", "tel": "telephone", "govt": "government",
+    "assn": "association", "univ": "university", "intl": "international", "temp": "temperature",
+    "misc": "miscellaneous", "hr": "hour", "hrs": "hours", "min": "minutes", "mins": "minutes", "lbs": "pounds",
+    "oz": "ounces", "yr": "year", "yrs": "years", "pres": "president", "supt": "superintendent", "sq": "square",
+    "cf": "compare", "viz": "namely", "al": "al", "esq": "esquire", "messrs": "messieurs", "adj": "adjective",
+    "max": "maximum", "eq": "equation", "ed": "edition", "hwy": "highway", "pkwy": "parkway", "ct": "court",
+    "pl": "place",
 }  # fmt: skip
 _ONLY_BEFORE_NUMBER = frozenset(("fig", "figs", "pp", "ch", "sec", "vol", "eq", "ext", "max", "min"))
 _ONLY_AFTER_NUMBER = frozenset(("hr", "hrs", "mins", "lbs", "oz", "yr", "yrs", "ft"))
@@ -86,35 +85,25 @@ _NUMBERED = re.compile(
 )
 _ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50}
 _ROMAN_FORM = re.compile(r"(?:XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
-_GREEK = dict(zip("αβγδεζηθικλμνξοπρστυφχψωΔΣΩΠΦΨΓΛΘ", ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta",
-    "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "omicron", "pi", "rho", "sigma", "tau", "upsilon", "phi",
-    "chi", "psi", "omega", "delta", "sigma", "omega", "pi", "phi", "psi", "gamma", "lambda", "theta"], strict=True))  # fmt: skip
+_GREEK_LETTERS = "αβγδεζηθικλμνξοπρστυφχψωΔΣΩΠΦΨΓΛΘ"
+_GREEK_NAMES = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi"
+    " psi omega delta sigma omega pi phi psi gamma lambda theta"
+)
+_GREEK = dict(zip(_GREEK_LETTERS, _GREEK_NAMES.split(), strict=True))
 _SIGNS = {
-    "&": "and", "@": "at", "+": "plus", "=": "equals", "%": "percent", "<": "less than", ">": "greater than", "≤":
-        "less than or equal to", "≥": "greater than or equal to",
-    "≠": "is not equal to", "≈": "approximately equals", "×": "times", "÷": "divided by", "±": "plus or minus", "√":
-        "square root of", "²": "squared", "³": "cubed", "°": "degrees",
-    "→": "to", "∞": "infinity", "§": "section", "$": "dollars", "€": "euros", "£": "pounds", "<=":
-        "less than or equal to", ">=": "greater than or equal to", "!=": "is not equal to", "==": "equals",
-    "π": "pi", "‰": "per mille", "∑": "sum", "∫": "integral", "¢": "cents", "~": "about", "⇒": "implies", "†": "",
-        "•": ",",
+    "&": "and", "@": "at", "+": "plus", "=": "equals", "%": "percent", "<": "less than", ">": "greater than",
+    "≤": "less than or equal to", "≥": "greater than or equal to", "≠": "is not equal to",
+    "≈": "approximately equals", "×": "times", "÷": "divided by", "±": "plus or minus", "√": "square root of",
+    "²": "squared", "³": "cubed", "°": "degrees", "→": "to", "∞": "infinity", "§": "section", "$": "dollars",
+    "€": "euros", "£": "pounds", "<=": "less than or equal to", ">=": "greater than or equal to",
+    "!=": "is not equal to", "==": "equals", "π": "pi", "‰": "per mille", "∑": "sum", "∫": "integral", "¢": "cents",
+    "~": "about", "⇒": "implies", "†": "", "•": ",",
 }  # fmt: skip
 _MARKS = {
-    ".": "dot",
-    "@": "at",
-    "/": "slash",
-    ":": "colon",
-    "_": "underscore",
-    "-": "dash",
-    "?": "question mark",
-    "=": "equals",
-    "&": "and",
-    "%": "percent",
-    "#": "hash",
-    "+": "plus",
-    "~": "tilde",
-    " ": " ",
-}
+    ".": "dot", "@": "at", "/": "slash", ":": "colon", "_": "underscore", "-": "dash", "?": "question mark",
+    "=": "equals", "&": "and", "%": "percent", "#": "hash", "+": "plus", "~": "tilde", " ": " ",
+}  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉", "0123456789+-n0123456789")
 
 

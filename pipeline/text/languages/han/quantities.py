@@ -7,43 +7,30 @@ from functools import lru_cache
 
 from pipeline.text.languages.grammar import DIGITS, Match, Rule, after, before, constant
 from pipeline.text.languages.han.numerals import cardinal, digits, number, telephone
-from pipeline.text.languages.units import ALIASES, UNITS, unit
+from pipeline.text.languages.units import UNIT, unit
 
 NUMBER = r"(?:\d{1,3}(?:[,，]\d{3}){1,8}(?!\d)|\d{1,40})(?:\.\d{1,40})?"
 _MULTIPLE = r"(?:百万|千万|十万|万亿|百億|千億|百亿|千亿|[万萬亿億千百]|\s?(?:million|billion|trillion)\b)"
-_UNIT = "(?:" + "|".join(sorted(map(re.escape, {*UNITS, *ALIASES}), key=len, reverse=True)) + ")"
-_SUFFIX = rf"(?:\s?(?:[%‰‱]|{_UNIT}(?:²|³)?(?:/{_UNIT}(?:²|³)?)?(?![A-Za-z²³])))"
+_SUFFIX = rf"(?:\s?(?:[%‰‱]|{UNIT}(?:²|³)?(?:/{UNIT}(?:²|³)?)?(?![A-Za-z²³])))"
 _CODE = r"(?:USD|US|RMB|CNY|EUR|GBP|JPY|HKD|TWD|NTD|KRW|AUD|CAD|SGD|CHF|MOP|THB|RUB|INR|VND|MYR|BTC|ETH)"
 _SYMBOL = r"(?:US\$|HK\$|NT\$|AU\$|A\$|CA\$|C\$|S\$|R\$|CN¥|JP¥|[$¥€£₩₽₹฿₫])"
 _LETTER_MULTIPLE = r"(?:[kKwW](?![A-Za-z])|[MB](?![A-Za-z])|[Mm]n|[Bb]n)"
 _RANGE = r"\s?(?:-{1,2}|~|—{1,2}|至|到)\s?"
 
 _CURRENCIES = {
-    "$": "美元", "US$": "美元", "USD": "美元", "US": "美元", "HK$": "港元", "HKD": "港元", "NT$": "新台币", "TWD":
-        "新台币", "NTD": "新台币",
-    "AU$": "澳元", "A$": "澳元", "AUD": "澳元", "CA$": "加元", "C$": "加元", "CAD": "加元", "S$": "新加坡元", "SGD":
-        "新加坡元", "R$":
-        "雷亚尔",
-    "¥": "元", "CN¥": "元", "RMB": "元", "CNY": "元", "JP¥": "日元", "JPY": "日元", "€": "欧元", "EUR": "欧元", "£":
-        "英镑", "GBP":
-        "英镑",
-    "₩": "韩元", "KRW": "韩元", "₽": "卢布", "RUB": "卢布", "₹": "卢比", "INR": "卢比", "฿": "泰铢", "THB": "泰铢",
-        "₫": "越南盾",
-        "VND": "越南盾",
-    "CHF": "瑞士法郎", "MOP": "澳门元", "MYR": "林吉特", "BTC": "比特币", "ETH": "以太币",
+    "$": "美元", "US$": "美元", "USD": "美元", "US": "美元", "HK$": "港元", "HKD": "港元", "NT$": "新台币",
+    "TWD": "新台币", "NTD": "新台币", "AU$": "澳元", "A$": "澳元", "AUD": "澳元", "CA$": "加元", "C$": "加元",
+    "CAD": "加元", "S$": "新加坡元", "SGD": "新加坡元", "R$": "雷亚尔", "¥": "元", "CN¥": "元", "RMB": "元",
+    "CNY": "元", "JP¥": "日元", "JPY": "日元", "€": "欧元", "EUR": "欧元", "£": "英镑", "GBP": "英镑", "₩": "韩元",
+    "KRW": "韩元", "₽": "卢布", "RUB": "卢布", "₹": "卢比", "INR": "卢比", "฿": "泰铢", "THB": "泰铢", "₫": "越南盾",
+    "VND": "越南盾", "CHF": "瑞士法郎", "MOP": "澳门元", "MYR": "林吉特", "BTC": "比特币", "ETH": "以太币",
 }  # fmt: skip
 _SAID_CURRENCY = re.compile(
     r"\s?(?:多|余|左右)?(?:美元|美金|港币|港元|日元|日圆|欧元|英镑|韩元|人民币|元|块|圆|円|刀|美刀)"
 )
 _MULTIPLES = {
-    "k": "千",
-    "w": "万",
-    "million": "百万",
-    "billion": "十亿",
-    "trillion": "万亿",
-    "mn": "百万",
-    "bn": "十亿",
-}
+    "k": "千", "w": "万", "million": "百万", "billion": "十亿", "trillion": "万亿", "mn": "百万", "bn": "十亿",
+}  # fmt: skip
 _SCALES = {"k": 3, "w": 4, "m": 6, "mn": 6, "million": 6, "b": 9, "bn": 9, "billion": 9, "trillion": 12}
 _PERCENT = {"%": "百分之", "‰": "千分之", "‱": "万分之"}
 
