@@ -37,9 +37,11 @@ class Ingress:
         metrics = SpeechMetrics()
         return create_app(
             MeteredSpeaker(Synthesizer(*self._stages), metrics),
+            self._stages[0],
             self._catalogue,
             limits=self._config.limits,
             max_text_length=self._config.text.max_text_length,
+            lexicon_poll_s=self._config.text.lexicon_poll_s,
             readiness=self.readiness,
             observer=metrics,
             sends_request_id=False,

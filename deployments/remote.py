@@ -12,6 +12,8 @@ from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from pipeline.errors import Overloaded, StageFailed, TTSError
+from pipeline.text.lexicon import Entry
+from pipeline.text.preview import Preview
 from pipeline.types import AudioChunk, DecodeState, SpeechRequest, SpeechTokens, Utterance
 
 
@@ -23,6 +25,30 @@ class RemoteFrontend:
         with stage_errors("text frontend"):
             utterances: Sequence[Utterance] = await _result(self._handle.prepare.remote(request))
             return utterances
+
+    async def preview(self, text: str, language: str | None, normalize: bool) -> Preview:
+        with stage_errors("text frontend"):
+            preview: Preview = await _result(self._handle.preview.remote(text, language, normalize))
+            return preview
+
+    async def lexicon_entries(self, after: str, limit: int) -> Sequence[Entry]:
+        with stage_errors("text frontend"):
+            entries: Sequence[Entry] = await _result(self._handle.lexicon_entries.remote(after, limit))
+            return entries
+
+    async def lexicon_entry(self, word: str) -> Entry | None:
+        with stage_errors("text frontend"):
+            entry: Entry | None = await _result(self._handle.lexicon_entry.remote(word))
+            return entry
+
+    async def put_lexicon_entry(self, entry: Entry) -> None:
+        with stage_errors("text frontend"):
+            await _result(self._handle.put_lexicon_entry.remote(entry))
+
+    async def delete_lexicon_entry(self, word: str) -> bool:
+        with stage_errors("text frontend"):
+            was_there: bool = await _result(self._handle.delete_lexicon_entry.remote(word))
+            return was_there
 
     async def ready(self) -> None:
         with stage_errors("text frontend"):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from deployments.batching import Batcher, BatchWindow
 from pipeline.build import build_frontend, open_bundle
 from pipeline.config import ServiceConfig
 from pipeline.text.frontend import Frontend
+from pipeline.text.lexicon import Entry
+from pipeline.text.preview import Preview
 from pipeline.types import SpeechRequest, Utterance
 
 
@@ -21,6 +24,8 @@ def make_frontend(config: ServiceConfig) -> Frontend:
 
 
 class TextFrontend:
+    """The stage, and its lexicon, whose store may be slow to answer: those calls keep off the thread of the texts."""
+
     def __init__(self, config: ServiceConfig, make: Callable[[ServiceConfig], Frontend] = make_frontend) -> None:
         self._frontend = make(config)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="text-frontend")
@@ -32,6 +37,22 @@ class TextFrontend:
 
     async def prepare(self, request: SpeechRequest) -> Sequence[Utterance]:
         return await self._prepare(request)
+
+    async def preview(self, text: str, language: str | None, normalize: bool) -> Preview:
+        preview = partial(self._frontend.preview, text, language, normalize=normalize)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, preview)
+
+    async def lexicon_entries(self, after: str, limit: int) -> Sequence[Entry]:
+        return await asyncio.to_thread(self._frontend.lexicon.entries, after, limit)
+
+    async def lexicon_entry(self, word: str) -> Entry | None:
+        return await asyncio.to_thread(self._frontend.lexicon.get, word)
+
+    async def put_lexicon_entry(self, entry: Entry) -> None:
+        await asyncio.to_thread(self._frontend.lexicon.put, entry)
+
+    async def delete_lexicon_entry(self, word: str) -> bool:
+        return await asyncio.to_thread(self._frontend.lexicon.delete, word)
 
     async def _prepare_batch(self, requests: list[SpeechRequest]) -> Sequence[Sequence[Utterance] | Exception]:
         """One trip to the thread for the requests of a window."""

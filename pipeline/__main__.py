@@ -145,7 +145,6 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", action="append", metavar="PART", help="may be given again; `profile` is only run so")
     parser.add_argument("--workdir", type=Path, metavar="DIR", help="keeps the model, 4 GB (default: in ~/.cache)")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="where bench.json, .md and .png are written")
-    parser.add_argument("--ranks", type=Path, metavar="FILE", help="tiktoken ranks of the text tokenizer")
     parser.set_defaults(run=_bench)
 
 
@@ -166,7 +165,6 @@ def _bench(arguments: argparse.Namespace) -> int:
     report = run_bench(
         settings,
         parts=arguments.only or DEFAULT_PARTS,
-        ranks=arguments.ranks,
         progress=lambda line: _note(f"[{time.monotonic() - started:6.1f} s] {line}"),
     )
     print(report.markdown())

@@ -17,6 +17,7 @@ from deployments.api.catalogue import Catalogue
 from deployments.api.errors import NotReady, http_exception_response
 from deployments.api.openapi import openapi_document
 from deployments.api.speech import CreateSpeech, Speaker
+from deployments.api.text import Lexicon, PreviewText, TextStage
 from pipeline.config import LimitsConfig
 
 _PAGE = Path(__file__).parents[1] / "web" / "index.html"
@@ -31,28 +32,36 @@ Readiness = Callable[[], Awaitable[str | None]]
 
 def create_app(
     speaker: Speaker,
+    text_stage: TextStage,
     catalogue: Catalogue,
     *,
     limits: LimitsConfig,
     max_text_length: int,
+    lexicon_poll_s: float,
     readiness: Readiness,
     observer: Observer | None = None,
     sends_request_id: bool = True,
 ) -> Starlette:
-    """The HTTP service over a synthesizer.
+    """The HTTP service over a synthesizer and its text stage.
 
     Args:
         max_text_length: characters in one request, TextConfig's.
+        lexicon_poll_s: within this time a changed lexicon is in force in every replica, TextConfig's.
         readiness: None when every stage can speak, otherwise the reason why not. An exception counts as not ready.
         sends_request_id: False where a proxy in front (Ray Serve's is one) puts x-request-id on responses itself.
     """
     observer = observer or NoObserver()
-    info = _Info(catalogue, readiness, openapi_document(catalogue, limits, max_text_length))
+    info = _Info(catalogue, readiness, openapi_document(catalogue, limits, max_text_length, lexicon_poll_s))
+    preview = PreviewText(text_stage, catalogue, limits, max_text_length)
+    lexicon = Lexicon(text_stage, limits, lexicon_poll_s)
     routes = [
         Route(
             "/v1/audio/speech", CreateSpeech(speaker, catalogue, limits, max_text_length, observer), methods=["POST"]
         ),
         Route("/v1/audio/voices", info.list_voices),
+        Route("/v1/text/preview", preview.preview_text, methods=["POST"]),
+        Route("/v1/lexicon", lexicon.list_lexicon),
+        Route("/v1/lexicon/{word:path}", lexicon.lexicon_entry, methods=["GET", "PUT", "DELETE"]),
         Route("/v1/models", info.list_models),
         Route("/v1/models/{id:path}", info.get_model),
         Route("/healthz", info.healthz),

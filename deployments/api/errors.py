@@ -18,6 +18,10 @@ class BodyTooLarge(InvalidRequest):
     code = "body_too_large"
 
 
+class EntryNotFound(TTSError):
+    code = "entry_not_found"
+
+
 class NotReady(TTSError):
     code = "not_ready"
 
@@ -35,6 +39,7 @@ _ANSWERS = {
     "unsupported_format": _Answer(400, "invalid_request_error", "response_format"),
     "voice_not_found": _Answer(404, "invalid_request_error", "voice"),
     "model_not_found": _Answer(404, "invalid_request_error", "model"),
+    "entry_not_found": _Answer(404, "invalid_request_error", "word"),
     "body_too_large": _Answer(413, "invalid_request_error"),
     "overloaded": _Answer(429, "rate_limit_error"),
     "not_ready": _Answer(503, "server_error"),
@@ -50,7 +55,7 @@ def error_body(error: Exception, request_id: str) -> dict[str, object]:
     """{"error": {...}}. An internal error tells the caller nothing but the id to report it with."""
     answer = _answer_to(error)
     if answer is _INTERNAL or not isinstance(error, TTSError):
-        message = f"The speech could not be made because of an internal error. Report it with request id {request_id}."
+        message = f"The request failed because of an internal error. Report it with request id {request_id}."
         return _body(message, answer.type, None, "internal_error")
     return _body(error.message, answer.type, getattr(error, "param", answer.param), error.code)
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from deployments.api.catalogue import Catalogue
+from deployments.api.openapi_parts import (
+    ERROR,
+    INTEGER,
+    STRING,
+    STRINGS,
+    error_answer,
+    failure,
+    json_body,
+    json_operation,
+    list_of,
+    object_of,
+)
 from deployments.api.schema import SpeechBody
+from deployments.api.text_openapi import text_paths
 from pipeline.audio.encode import FORMATS
 from pipeline.config import LimitsConfig
 
@@ -17,29 +30,25 @@ bytes), then speech.audio.done, or error if the speech could not be finished; in
 of the text and output tokens are speech tokens. A seed gives the same audio again. Audio that breaks off without the
 end of its response is incomplete."""
 
-_FAILURES = {
-    "400": "The request is wrong; `param` names the field.",
-    "404": "No such model or voice.",
-    "413": "The body is too large.",
-    "429": "All slots and the queue are taken: try again after Retry-After seconds.",
-    "500": "An internal error; the message has the request id.",
-    "504": "No audio was ready in time.",
-}
+_SPEECH_FAILURES = ("400", "404", "413", "429", "500", "504")
 
 
-def openapi_document(catalogue: Catalogue, limits: LimitsConfig, max_text_length: int) -> dict[str, Any]:
+def openapi_document(
+    catalogue: Catalogue, limits: LimitsConfig, max_text_length: int, lexicon_poll_s: float
+) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "CosyVoice Serve", "version": "1", "license": {"name": "Apache-2.0"}},
         "paths": {
             "/v1/audio/speech": {"post": _speech_operation(catalogue, limits, max_text_length)},
-            "/v1/audio/voices": {"get": _json_operation("listVoices", "Voices of all models.", _list_of(_VOICE))},
-            "/v1/models": {"get": _json_operation("listModels", "Models of this service.", _list_of(_MODEL))},
+            "/v1/audio/voices": {"get": json_operation("listVoices", "Voices of all models.", list_of(_VOICE))},
+            **text_paths(max_text_length, lexicon_poll_s),
+            "/v1/models": {"get": json_operation("listModels", "Models of this service.", list_of(_MODEL))},
             "/v1/models/{id}": {"get": _model_operation()},
-            "/healthz": {"get": _json_operation("healthz", "The process is alive.", _STATUS)},
+            "/healthz": {"get": json_operation("healthz", "The process is alive.", _STATUS)},
             "/readyz": {"get": _readyz_operation()},
         },
-        "components": {"schemas": {"Error": _ERROR}},
+        "components": {"schemas": {"Error": ERROR}},
     }
 
 
@@ -52,13 +61,10 @@ def _speech_operation(catalogue: Catalogue, limits: LimitsConfig, max_text_lengt
         "operationId": "createSpeech",
         "summary": "Speak a text.",
         "description": f"{_SPEECH}\n\nA body has at most {limits.max_body_bytes} bytes.",
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": _speech_schema(catalogue, max_text_length)}},
-        },
+        "requestBody": json_body(_speech_schema(catalogue, max_text_length)),
         "responses": {
             "200": {"description": "Audio, or events.", "headers": {"X-Sample-Rate": rate}, "content": content},
-            **{status: _failure(status) for status in _FAILURES},
+            **{status: failure(status) for status in _SPEECH_FAILURES},
         },
     }
 
@@ -74,57 +80,25 @@ def _speech_schema(catalogue: Catalogue, max_text_length: int) -> dict[str, Any]
 
 def _model_operation() -> dict[str, Any]:
     parameter = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
-    operation = _json_operation("getModel", "One model.", _MODEL)
-    operation["responses"]["404"] = _failure("404")
+    operation = json_operation("getModel", "One model.", _MODEL, "404")
     return operation | {"parameters": [parameter]}
 
 
 def _readyz_operation() -> dict[str, Any]:
-    operation = _json_operation("readyz", "Every stage can speak.", _STATUS)
-    operation["responses"]["503"] = _error_answer("Not ready; the message has the reason.")
+    operation = json_operation("readyz", "Every stage can speak.", _STATUS)
+    operation["responses"]["503"] = error_answer("Not ready; the message has the reason.")
     return operation
 
 
-def _json_operation(name: str, summary: str, schema: dict[str, Any]) -> dict[str, Any]:
-    success = {"description": summary, "content": {"application/json": {"schema": schema}}}
-    return {"operationId": name, "summary": summary, "responses": {"200": success}}
-
-
-def _failure(status: str) -> dict[str, Any]:
-    answer = _error_answer(_FAILURES[status])
-    if status == "429":
-        answer["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
-    return answer
-
-
-def _error_answer(description: str) -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/Error"}
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
-
-
-def _object(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-def _list_of(items: dict[str, Any]) -> dict[str, Any]:
-    return _object(object={"const": "list"}, data={"type": "array", "items": items})
-
-
-_STRING = {"type": "string"}
-_STRINGS = {"type": "array", "items": _STRING}
-_INTEGER = {"type": "integer"}
-_STATUS = _object(status=_STRING)
-_VOICE = _object(id=_STRING, name=_STRING, object={"const": "voice"}, model=_STRING, languages=_STRINGS)
-_MODEL = _object(
-    id=_STRING,
+_STATUS = object_of(status=STRING)
+_VOICE = object_of(id=STRING, name=STRING, object={"const": "voice"}, model=STRING, languages=STRINGS)
+_MODEL = object_of(
+    id=STRING,
     object={"const": "model"},
-    created=_INTEGER,
-    owned_by=_STRING,
-    description=_STRING,
-    voices=_STRINGS,
-    languages=_STRINGS,
-    sample_rate=_INTEGER,
-)
-_ERROR = _object(
-    error=_object(message=_STRING, type=_STRING, param={"type": ["string", "null"]}, code=_STRING),
+    created=INTEGER,
+    owned_by=STRING,
+    description=STRING,
+    voices=STRINGS,
+    languages=STRINGS,
+    sample_rate=INTEGER,
 )

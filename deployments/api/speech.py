@@ -15,9 +15,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from deployments.api.body import read_body
 from deployments.api.boundary import Observer, log_error
 from deployments.api.catalogue import Catalogue
-from deployments.api.errors import BodyTooLarge, error_body
+from deployments.api.errors import error_body
 from deployments.api.schema import SpeechOrder, parse_speech_order
 from pipeline.audio.encode import Encoder, encode_whole, make_encoder
 from pipeline.config import LimitsConfig
@@ -109,21 +110,6 @@ class Audio:
     def _count(self, chunk: AudioChunk) -> I16:
         self._num_samples += len(chunk.samples)
         return chunk.samples
-
-
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """Stops reading as soon as the body is over the limit, whether or not the client told its length."""
-    declared = request.headers.get("content-length", "")
-    body = bytearray()
-    is_too_large = declared.isdecimal() and int(declared) > max_bytes
-    if not is_too_large:
-        async for part in request.stream():
-            body += part
-            if is_too_large := len(body) > max_bytes:
-                break
-    if is_too_large:
-        raise BodyTooLarge(f"the body has more than {max_bytes} bytes: send the text in parts.")
-    return bytes(body)
 
 
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, None]) -> None:

@@ -18,12 +18,8 @@ def measure_stages(bench: Bench) -> Measured:
     for duration_s in bench.settings.durations_s:
         text = text_of(duration_s)
         speech = bench.speech(text, duration_s)
-        common = {
-            "audio_s": duration_s,
-            "text_ms": bench.run("stages:measure_text", bundle=str(bench.bundle.path), text=text)[
-                "again_ms"
-            ],
-        }
+        frontend = bench.run("stages:measure_text", bundle=str(bench.bundle.path), text=text)
+        common = {"audio_s": duration_s, "text_ms": frontend["first_ms"], "text_again_ms": frontend["again_ms"]}
         if duration_s in bench.settings.baseline_durations_s:
             measured = bench.of_torch("baseline:measure_stages", repeats=bench.settings.baseline_repeats, **speech)
             raw.append({"engine": "PyTorch", **common, **measured})
@@ -32,7 +28,7 @@ def measure_stages(bench: Bench) -> Measured:
             raw.append({"engine": f"product {precision}", **common, **measured})
         raw += [{**common, **bound} for bound in _bounds(bench, speech)]
     header = ["audio s", "engine", "text ms", *(stage[:-2].replace("_", " ") + " s" for stage in STAGES)]
-    header += ["total s", "RTF", "vs PyTorch", "peak RSS MB"]
+    header += ["total s", "CPU s", "RTF", "vs PyTorch", "peak RSS MB"]
     note = (
         "The bounds divide counted arithmetic (decode: the bytes of its weights) by the measured rates of the machine."
     )
@@ -59,6 +55,7 @@ def _stage_rows(raw: Sequence[Raw]) -> list[list[str]]:
             f"{row['text_ms']:.1f}",
             *(seconds(row["stages"][stage]) for stage in STAGES),
             seconds(_total_s(row)),
+            seconds(row["cpu_s"]) if "cpu_s" in row else "",
             f"{_total_s(row) / row['audio_s']:.2f}",
             ratio(torch_s[row["audio_s"]] / _total_s(row)) if row["audio_s"] in torch_s else "",
             f"{row['peak_rss_mb']:.0f}" if "peak_rss_mb" in row else "",

@@ -45,22 +45,17 @@ class BenchModel:
     bundle: Path
 
 
-def prepare(
-    size: Size, workdir: Path, precisions: Sequence[Precision], *, ranks: Path | None = None, progress: Progress = print
-) -> BenchModel:
+def prepare(size: Size, workdir: Path, precisions: Sequence[Precision], *, progress: Progress = print) -> BenchModel:
     """Checkpoint and bundle in `workdir`, made unless they are there.
 
     A bundle is made again when the code that exports it has changed; the older one is removed.
-
-    Args:
-        ranks: the text tokenizer's file, where the exporter does not find it by itself.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     checkpoint = _checkpoint(size, workdir, progress)
     name = f"{size}-bundle-"
     bundle = workdir / f"{name}{_digest(config_text(size), *precisions, *_exporter_sources())}"
     if not bundle.exists():
-        export(checkpoint, bundle, precisions=precisions, name=f"random-{size}", ranks=ranks, progress=progress)
+        export(checkpoint, bundle, precisions=precisions, name=f"random-{size}", progress=progress)
         for older in workdir.glob(f"{name}*"):
             if older != bundle:
                 shutil.rmtree(older)

@@ -47,10 +47,11 @@ def run_alone(function: str, **arguments: Any) -> dict[str, Any]:
 
 
 class CpuMeter:
-    """CPU use of this process while the block runs, in percent of one core: `peak` of half a second, and `mean`."""
+    """CPU use of this process while the block runs: `peak` of half a second and `mean` in percent of one core."""
 
     peak = 0.0
     mean = 0.0
+    used_s = 0.0  # CPU seconds
 
     def __enter__(self) -> CpuMeter:
         self._is_done = threading.Event()
@@ -62,7 +63,9 @@ class CpuMeter:
     def __exit__(self, *_: object) -> None:
         self._is_done.set()
         self._thread.join()
-        self.mean = _percent(self._started, _clocks())
+        end = _clocks()
+        self.used_s = end[0] - self._started[0]
+        self.mean = _percent(self._started, end)
         self.peak = max(self.peak, self.mean)
 
     def _watch(self) -> None:

@@ -17,7 +17,7 @@ from pipeline.bench.workload import text_of
 from pipeline.runtime.bundle import Bundle, Precision
 from pipeline.runtime.session import profiled
 
-MIN_SHARE = 0.01  # of a graph's time; operators below share a row
+MIN_SHARE = 0.03  # of a graph's time; operators below share a row
 OTHERS = "others"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from pipeline.bench.checkpoint import prepare
 from pipeline.bench.context import PRECISIONS, Bench, Settings
@@ -18,17 +17,12 @@ def run_bench(
     settings: Settings,
     *,
     parts: Sequence[str] = DEFAULT_PARTS,
-    ranks: Path | None = None,
     progress: Callable[[str], None] = print,
 ) -> Report:
-    """Measures the named parts of PARTS.
-
-    Args:
-        ranks: the text tokenizer's file, where the exporter does not find it by itself.
-    """
+    """Measures the named parts of PARTS. Raises InvalidRequest for another name."""
     if unknown := [name for name in parts if name not in PARTS]:
         raise InvalidRequest(f"{unknown[0]!r} is no part of the benchmark: choose of {', '.join(PARTS)}.")
-    model = prepare(settings.size, settings.workdir.expanduser(), PRECISIONS, ranks=ranks, progress=progress)
+    model = prepare(settings.size, settings.workdir.expanduser(), PRECISIONS, progress=progress)
     meter = QuietMeter()
     bench = Bench(settings, model, num_threads_for(None, None), progress)
     measured = {name: PARTS[name](bench) for name in parts}

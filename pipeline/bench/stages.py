@@ -78,6 +78,7 @@ def measure_stages(
     return {
         "stages": asdict(StageTimes.median(runs)),
         "latencies_s": [run.total_s for run in runs],
+        "cpu_s": cpu.used_s / repeats,
         "cpu_peak_percent": cpu.peak,
         "cpu_mean_percent": cpu.mean,
         "peak_rss_mb": peak_rss_mb(),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.export.graph import GraphBuilder
+from pipeline.export.quantize import TENSOR_LINEARS, quantize_tensor, quantized_linear
+from pipeline.runtime.bundle import Precision
+from pipeline.types import F32
 
 State = Mapping[str, NDArray[Any]]
 
@@ -17,17 +21,30 @@ class ChannelLast:
     """Adds layers to one graph; `name` is always the official name of the layer's parameters.
 
     A convolution of kernel size 3 is one matrix product over [previous, this, next] frame side by side: on CPUs that
-    is faster than Conv, and no value is ever transposed.
+    is faster than Conv, and no value is ever transposed. In int8 the neighbours are copied as bytes.
     """
 
-    def __init__(self, graph: GraphBuilder, state: State) -> None:
+    def __init__(self, graph: GraphBuilder, state: State, precision: Precision = "fp32") -> None:
         self.graph = graph
         self.state = state
+        self.precision = precision
 
     def linear(self, x: str, name: str) -> str:
         """Also a convolution of kernel size 1."""
+        return self.product(x, name, *self.matrix_and_bias(name))
+
+    def exact_linear(self, x: str, name: str) -> str:
+        """The same in fp32, whatever the graph's precision."""
+        return self.graph.linear(x, name, *self.matrix_and_bias(name))
+
+    def product(self, x: str, name: str, matrix: F32, bias: F32 | None) -> str:
+        """x matrix^T + bias, in the precision of this graph."""
+        return TENSOR_LINEARS[self.precision](self.graph, x, name, matrix, bias)
+
+    def matrix_and_bias(self, name: str) -> tuple[F32, F32 | None]:
+        """f32 [out, in], f32 [out]."""
         weight = self.state[f"{name}.weight"]
-        return self.graph.linear(x, name, weight.reshape(weight.shape[0], -1), self.state.get(f"{name}.bias"))
+        return weight.reshape(weight.shape[0], -1), self.state.get(f"{name}.bias")
 
     def layer_norm(self, x: str, name: str, epsilon: float = 1e-5) -> str:
         value: str = self.graph.op("LayerNormalization", x, *self.scale_and_shift(name), axis=-1, epsilon=epsilon)
@@ -41,20 +58,11 @@ class ChannelLast:
 
     def conv(self, x: str, name: str) -> str:
         """Kernel size 3, the length is kept."""
-        padded = self.pad_frames(x)
-        neighbours = self.graph.op("Concat", self.frames(padded, 0, -2), x, self.frames(padded, 2), axis=2)
-        return self.conv_product(neighbours, name)
+        return self._neighbour_product(x, name, *self._taps(name))
 
     def down_conv(self, x: str, name: str) -> str:
         """Kernel size 3, stride 2: T frames become ceil(T / 2)."""
-        padded = self.pad_frames(x)
-        taps = [self.frames(padded, 0, -2, 2), self.frames(padded, 1, -1, 2), self.frames(padded, 2, None, 2)]
-        return self.conv_product(self.graph.op("Concat", *taps, axis=2), name)
-
-    def conv_product(self, neighbours: str, name: str) -> str:
-        weight = self.state[f"{name}.weight"]  # [out, in, 3]
-        matrix = weight.transpose(0, 2, 1).reshape(len(weight), -1)
-        return self.graph.linear(neighbours, name, matrix, self.state[f"{name}.bias"])
+        return self._neighbour_product(x, name, *self._taps(name), stride=2)
 
     def up_conv(self, x: str, name: str) -> str:
         """Transposed, kernel size 4, stride 2, padding 1: T frames become 2 T.
@@ -64,16 +72,31 @@ class ChannelLast:
         tap = self.state[f"{name}.weight"].transpose(2, 0, 1)  # [4, in, out]
         none = np.zeros_like(tap[0])
         even, odd = np.concatenate([tap[3], tap[1], none]), np.concatenate([none, tap[2], tap[0]])
-        padded = self.pad_frames(x)
-        neighbours = self.graph.op("Concat", self.frames(padded, 0, -2), x, self.frames(padded, 2), axis=2)
         bias = np.tile(self.state[f"{name}.bias"], 2)
-        pairs = self.graph.linear(neighbours, name, np.concatenate([even, odd], 1).T, bias)
+        pairs = self._neighbour_product(x, name, np.concatenate([even, odd], 1).T, bias)
         value: str = self.graph.op("Reshape", pairs, self.graph.const([0, -1, tap.shape[2]], np.int64))
         return value
 
-    def pad_frames(self, x: str) -> str:
-        """One frame of zeros on either side."""
-        value: str = self.graph.op("Pad", x, self.graph.const([0, 1, 0, 0, 1, 0], np.int64))
+    def _taps(self, name: str) -> tuple[F32, F32]:
+        """The kernel as a matrix f32 [out, 3 in], and the bias."""
+        weight = self.state[f"{name}.weight"]  # [out, in, 3]
+        return weight.transpose(0, 2, 1).reshape(len(weight), -1), self.state[f"{name}.bias"]
+
+    def _neighbour_product(self, x: str, name: str, matrix: F32, bias: F32, stride: int = 1) -> str:
+        """`matrix` f32 [out, 3 in] times [previous, this, next] frame side by side."""
+        if self.precision == "fp32":
+            return self.graph.linear(self.neighbours(x, stride), name, matrix, bias)
+        quantized = quantize_tensor(self.graph, x)
+        levels = self.neighbours(quantized.levels, stride, zero=quantized.zero_point)
+        return quantized_linear(self.graph, replace(quantized, levels=levels), name, matrix, bias)
+
+    def neighbours(self, x: str, stride: int = 1, *, zero: str = "") -> str:
+        """[B, T, C] -> [B, ceil(T / stride), 3 C]; beyond the ends lies `zero`, by default 0."""
+        padding = [self.graph.const([0, 1, 0, 0, 1, 0], np.int64), *([zero] if zero else [])]
+        padded = self.graph.op("Pad", x, *padding)
+        middle = x if stride == 1 else self.frames(padded, 1, -1, stride)
+        taps = self.frames(padded, 0, -2, stride), middle, self.frames(padded, 2, None, stride)
+        value: str = self.graph.op("Concat", *taps, axis=2)
         return value
 
     def frames(self, x: str, start: int, stop: int | None = None, step: int = 1) -> str:

@@ -29,7 +29,7 @@ class InputLayer(ChannelLast):
     def embed(self, x: str) -> str:
         """[.., input_size] -> [.., hidden_size]."""
         name = f"{self.prefix}.embed.out"
-        x = self.layer_norm(ChannelLast.linear(self, x, f"{name}.0"), f"{name}.1")
+        x = self.layer_norm(self.exact_linear(x, f"{name}.0"), f"{name}.1")
         if self.config.input_layer == "linear_legacy":
             x = self.graph.op("Relu", x)
         return self.graph.mul(x, self.graph.const(np.float32(math.sqrt(self.config.hidden_size))))
@@ -53,12 +53,8 @@ class EncoderGraph(InputLayer, ABC):
     def attention(self, x: str, index: int) -> str:
         """The self-attention of layer `index`, with its output projection."""
 
-    def linear(self, x: str, name: str) -> str:
-        return self.product(x, name, self.state[f"{name}.weight"], self.state[f"{name}.bias"])
-
-    def product(self, x: str, name: str, weight: F32, bias: F32 | None) -> str:
-        """x weight^T + bias, in the precision of this graph."""
-        return self._linear(self.graph, x, name, weight, bias)
+    def product(self, x: str, name: str, matrix: F32, bias: F32 | None) -> str:
+        return self._linear(self.graph, x, name, matrix, bias)
 
     def layers(self, x: str) -> str:
         for index in range(self.config.num_layers):

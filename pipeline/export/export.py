@@ -41,7 +41,8 @@ from pipeline.types import F32
 
 Progress = Callable[[str], None]
 
-QUANTIZED: frozenset[GraphName] = frozenset({"lm"})  # graphs that differ between precisions
+# graphs that differ between precisions
+QUANTIZED: frozenset[GraphName] = frozenset({"lm_prefix", "lm", "flow_encoder", "flow_estimator"})
 
 # what each tokenizer's models speak; the bundled voice's phonemes cover two languages
 _LANGUAGES = {"whisper-bpe": ("zh", "en", "ja", "yue", "ko"), "phoneme": ("zh", "en")}
@@ -100,8 +101,8 @@ def write_graphs(
     write_voices(folder, checkpoint.voices)
     graphs: dict[Precision, dict[GraphName, str]] = {}
     for precision in dict.fromkeys(precisions):
-        graphs[precision] = {}
-        for graph_name, model in _models(checkpoint, precision):
+        graphs[precision] = dict(next(iter(graphs.values()), {}))
+        for graph_name, model in _models(checkpoint, precision, is_first=len(graphs) == 1):
             file = f"{graph_name}.{precision}.onnx" if graph_name in QUANTIZED else f"{graph_name}.onnx"
             graphs[precision][graph_name] = file
             if not (folder / file).exists():
@@ -110,11 +111,13 @@ def write_graphs(
     return write_manifest(folder, _manifest(checkpoint, name, description, graphs))
 
 
-def _models(checkpoint: Checkpoint, precision: Precision) -> Iterator[tuple[GraphName, ModelProto]]:
+def _models(checkpoint: Checkpoint, precision: Precision, *, is_first: bool) -> Iterator[tuple[GraphName, ModelProto]]:
+    """The graphs of a precision; those of HiFT are the same in each, and only made for the first."""
     config = checkpoint.config
     yield from build_lm_graphs(_state(checkpoint.llm), config.lm, precision).items()
-    yield from build_flow_graphs(_state(checkpoint.flow), config.flow).items()
-    yield from build_hift_graphs(_state(checkpoint.hift), config.hift).items()
+    yield from build_flow_graphs(_state(checkpoint.flow), config.flow, precision).items()
+    if is_first:
+        yield from build_hift_graphs(_state(checkpoint.hift), config.hift).items()
 
 
 def _state(module: Module) -> dict[str, F32]:

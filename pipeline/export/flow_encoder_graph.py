@@ -10,22 +10,26 @@ from onnx import ModelProto, TensorProto
 from pipeline.export.channel_last import ChannelLast, State
 from pipeline.export.encoder_graph import EncoderGraph
 from pipeline.export.graph import GraphBuilder
+from pipeline.export.quantize import TENSOR_LINEARS
 from pipeline.model.config import FlowConfig
+from pipeline.runtime.bundle import Precision
 
 
-def build_flow_encoder(state: State, config: FlowConfig) -> ModelProto:
+def build_flow_encoder(state: State, config: FlowConfig, precision: Precision = "fp32") -> ModelProto:
     """tokens i64 [1, N], speaker f32 [1, S], lower and upper i64 [T], upper_weight f32 [T, 1] -> mu f32 [1, T,
     mel_bins], spks f32 [1, mel_bins].
 
-    Frame t is (1 - upper_weight[t]) h[lower[t]] + upper_weight[t] h[upper[t]] of the encoded tokens h.
+    Frame t is (1 - upper_weight[t]) h[lower[t]] + upper_weight[t] h[upper[t]] of the encoded tokens h. `precision` is
+    that of the token encoder's layers; the others are small.
     """
-    return _FlowEncoder(GraphBuilder("flow_encoder"), state, config).build()
+    return _FlowEncoder(GraphBuilder("flow_encoder"), state, config, precision).build()
 
 
 class _FlowEncoder(ChannelLast):
-    def __init__(self, graph: GraphBuilder, state: State, config: FlowConfig) -> None:
+    def __init__(self, graph: GraphBuilder, state: State, config: FlowConfig, precision: Precision) -> None:
         super().__init__(graph, state)
         self.config = config
+        self.token_encoder = _TokenEncoder(graph, state, "encoder", config.encoder, TENSOR_LINEARS[precision])
 
     def build(self) -> ModelProto:
         graph, bins = self.graph, self.config.mel_bins
@@ -33,7 +37,7 @@ class _FlowEncoder(ChannelLast):
         speaker = graph.input("speaker", TensorProto.FLOAT, [1, self.config.speaker_size])
         table = graph.weight("input_embedding.weight", self.state["input_embedding.weight"])
         x = graph.op("Gather", table, tokens)
-        x = _TokenEncoder(graph, self.state, "encoder", self.config.encoder).build(x)
+        x = self.token_encoder.build(x)
         mu = self.regulate(self.interpolate(self.linear(x, "encoder_proj")))
         graph.output("mu", mu, TensorProto.FLOAT, [1, "T", bins])
         graph.output("spks", self.project_speaker(speaker), TensorProto.FLOAT, [1, bins])
@@ -76,8 +80,8 @@ class _TokenEncoder(EncoderGraph):
     def attention(self, x: str, index: int) -> str:
         """softmax(((q + u) k + (q + v) r) / sqrt(d)) v, with r the projected relative position (arXiv 1901.02860)."""
         graph, name = self.graph, f"{self.prefix}.encoders.{index}.self_attn"
-        q, k, v = (ChannelLast.linear(self, x, f"{name}.linear_{part}") for part in "qkv")
-        r = ChannelLast.linear(self, self.positions, f"{name}.linear_pos")
+        q, k, v = (self.linear(x, f"{name}.linear_{part}") for part in "qkv")
+        r = self.linear(self.positions, f"{name}.linear_pos")
         by_content = self.scores(q, k, f"{name}.pos_bias_u")
         by_position = self.shift(self.scores(q, r, f"{name}.pos_bias_v"))
         scale = graph.const(np.float32(1 / math.sqrt(self.config.head_dim)))

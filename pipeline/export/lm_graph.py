@@ -11,7 +11,7 @@ from pipeline.export.channel_last import State
 from pipeline.export.encoder_graph import AttentionWeights, EncoderGraph, InputLayer
 from pipeline.export.graph import MS, GraphBuilder
 from pipeline.export.lm_prefix_graph import build_lm_prefix
-from pipeline.export.quantize import LINEARS
+from pipeline.export.quantize import ROW_LINEARS
 from pipeline.model.config import LMConfig
 from pipeline.runtime.bundle import GraphName, Precision
 
@@ -24,13 +24,13 @@ def padded_head_dim(head_dim: int) -> int:
 
 
 def build_lm_graphs(state: State, config: LMConfig, precision: Precision) -> dict[GraphName, ModelProto]:
-    """Graphs `lm_prefix`, `lm_tables` (both fp32) and `lm` (in `precision`).
+    """Graphs `lm_prefix`, `lm_tables` (always fp32) and `lm`.
 
     Args:
         state: the parameters of llm.pt by their official names, as f32 arrays.
     """
     return {
-        "lm_prefix": build_lm_prefix(state, config),
+        "lm_prefix": build_lm_prefix(state, config, precision),
         "lm_tables": build_lm_tables(state, config),
         "lm": build_lm(state, config, precision),
     }
@@ -75,7 +75,7 @@ class Decoder(EncoderGraph):
     """The causal transformer. Positions are rows [B T, hidden size] except inside the attention."""
 
     def __init__(self, graph: GraphBuilder, state: State, config: LMConfig, precision: Precision) -> None:
-        super().__init__(graph, state, "llm", config.decoder, LINEARS[precision])
+        super().__init__(graph, state, "llm", config.decoder, ROW_LINEARS[precision])
         self.head_dim = padded_head_dim(config.decoder.head_dim)
         self._scale = 1 / math.sqrt(config.decoder.head_dim)
 

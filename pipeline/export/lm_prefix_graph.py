@@ -10,13 +10,15 @@ from onnx import ModelProto, TensorProto
 from pipeline.export.channel_last import State
 from pipeline.export.encoder_graph import AttentionWeights, EncoderGraph, InputLayer
 from pipeline.export.graph import GraphBuilder
+from pipeline.export.quantize import ROW_LINEARS
 from pipeline.model.config import LMConfig
+from pipeline.runtime.bundle import Precision
 
 SOS, TASK = 0, 1  # rows of `llm_embedding`
 MASKED = np.float32(-1e30)  # finite, so that a row without any key stays finite too
 
 
-def build_lm_prefix(state: State, config: LMConfig) -> ModelProto:
+def build_lm_prefix(state: State, config: LMConfig, precision: Precision = "fp32") -> ModelProto:
     """text i64 [B, T], text_length i64 [B], speaker f32 [B, S], position_encoding f32 [2 T - 1, text hidden size] ->
     text_encoder_out f32 [B, T, D], prefill_input f32 [B, T + 3, D], prefill_hidden f32 [B, T + 3, hidden size].
 
@@ -28,7 +30,7 @@ def build_lm_prefix(state: State, config: LMConfig) -> ModelProto:
     text = graph.input("text", TensorProto.INT64, ["B", "T"])
     length = graph.input("text_length", TensorProto.INT64, ["B"])
     speaker = graph.input("speaker", TensorProto.FLOAT, ["B", config.speaker_size])
-    encoded = TextEncoder(graph, state, config, length).encode(text)
+    encoded = TextEncoder(graph, state, config, length, precision).encode(text)
     joined = _Prefix(graph, state, config).join(speaker, encoded, length)
     hidden = InputLayer(graph, state, "llm", config.decoder).embed(joined)
     graph.output("text_encoder_out", encoded, TensorProto.FLOAT, ["B", "T", config.input_size])
@@ -40,8 +42,8 @@ def build_lm_prefix(state: State, config: LMConfig) -> ModelProto:
 class TextEncoder(EncoderGraph):
     """Relative-position attention within each text, up to the end of the position's chunk (arXiv 1901.02860)."""
 
-    def __init__(self, graph: GraphBuilder, state: State, config: LMConfig, length: str) -> None:
-        super().__init__(graph, state, "text_encoder", config.text_encoder)
+    def __init__(self, graph: GraphBuilder, state: State, config: LMConfig, length: str, precision: Precision) -> None:
+        super().__init__(graph, state, "text_encoder", config.text_encoder, ROW_LINEARS[precision])
         self._lm = config
         self._text_length = length
 

@@ -1,10 +1,17 @@
-"""Linear layers per precision. What they compute for a row does not depend on the other rows of the batch."""
+"""Linear layers per precision: in fp32, or as 8-bit integers with the scale of the inputs found at run time.
+
+Weights have one scale for each output. Inputs have one for each row where a row's result must not depend on the
+others (the LM, whose rows are different requests), or one for all, which needs half the passes over the values (the
+flow, which computes one request at a time; the rows' norms are alike behind a layer norm).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.export.graph import MS, GraphBuilder
 from pipeline.runtime.bundle import Precision
@@ -14,43 +21,60 @@ Linear = Callable[[GraphBuilder, str, str, F32, "F32 | None"], str]  # (graph, x
 
 ZERO_POINT = 128  # activations are stored as uint8 around it: 8-bit dot products multiply unsigned with signed
 MAX_LEVEL = 127
+MIN_PEAK = 1e-20  # a row of zeros is divided by it
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """Values (levels - zero_point) * scale; the names of a u8 tensor, an f32 scalar and a u8 scalar."""
+
+    levels: str
+    scale: str
+    zero_point: str
 
 
 def int8_linear(graph: GraphBuilder, x: str, name: str, weight: F32, bias: F32 | None = None) -> str:
-    """x f32 [M, in] -> f32 [M, out], as 8-bit integers with one scale for each row of x and of the weight.
+    """x f32 [.., in] -> f32 [.., out], as 8-bit integers with one scale for each row of x and of the weight.
 
-    Sums of integers are exact in any order, so a row's result cannot depend on the kernel that M selects. Operators
-    with one scale per tensor (DynamicQuantizeLinear) mix the rows, and MatMulNBits rounds differently for M = 1.
+    Sums of integers are exact in any order, so a row's result cannot depend on the kernel that the number of rows
+    selects. MatMulNBits, which also has its scales per row, rounds differently for a single row.
     """
-    scale = np.maximum(np.abs(weight).max(axis=1), np.finfo(np.float32).tiny) / np.float32(MAX_LEVEL)
-    levels = np.rint(weight / scale[:, None]).astype(np.int8)
-    row_scale = _row_scale(graph, x)
-    quantized = _quantize_rows(graph, x, row_scale)
-    y = graph.op(
-        "MatMulIntegerToFloat",
-        quantized,
-        graph.weight(f"{name}.int8", levels.T),
-        graph.const(np.float32(1)),
-        graph.weight(f"{name}.scale", scale.astype(np.float32)),
-        graph.const(np.uint8(ZERO_POINT)),
-        domain=MS,
-    )
-    y = graph.mul(y, row_scale)
+    peak = graph.op("ReduceMax", graph.op("Abs", x), graph.const([-1], np.int64), keepdims=1)
+    peak = graph.op("Max", peak, graph.const(np.float32(MIN_PEAK)))
+    step, zero_point = graph.const(np.float32(1 / MAX_LEVEL)), graph.const(np.uint8(ZERO_POINT))
+    levels = graph.op("QuantizeLinear", graph.op("Div", x, peak), step, zero_point)
+    y = graph.mul(quantized_linear(graph, Quantized(levels, step, zero_point), name, weight), peak)
     return y if bias is None else graph.add(y, graph.weight(f"{name}.bias", bias))
 
 
-def _row_scale(graph: GraphBuilder, x: str) -> str:
-    """f32 [M, 1]."""
-    peak = graph.op("ReduceMax", graph.op("Abs", x), graph.const([1], np.int64), keepdims=1)
-    peak = graph.op("Max", peak, graph.const(np.float32(1e-20)))
-    return graph.mul(peak, graph.const(np.float32(1 / MAX_LEVEL)))
+def int8_tensor_linear(graph: GraphBuilder, x: str, name: str, weight: F32, bias: F32 | None = None) -> str:
+    """x f32 [.., in] -> f32 [.., out], with one scale for all of x."""
+    return quantized_linear(graph, quantize_tensor(graph, x), name, weight, bias)
 
 
-def _quantize_rows(graph: GraphBuilder, x: str, row_scale: str) -> str:
-    scale = graph.op("Squeeze", row_scale, graph.const([1], np.int64))
-    zero_point = graph.op("Expand", graph.const(np.uint8(ZERO_POINT)), graph.op("Shape", scale))
-    quantized: str = graph.op("QuantizeLinear", x, scale, zero_point, axis=0)
-    return quantized
+def quantize_tensor(graph: GraphBuilder, x: str) -> Quantized:
+    """Layers that share an input each ask for it; ONNX Runtime merges equal nodes."""
+    return Quantized(*graph.op("DynamicQuantizeLinear", x, num_outputs=3))
 
 
-LINEARS: dict[Precision, Linear] = {"fp32": GraphBuilder.linear, "int8": int8_linear}
+def quantized_linear(graph: GraphBuilder, x: Quantized, name: str, weight: F32, bias: F32 | None = None) -> str:
+    """[.., in] -> f32 [.., out]."""
+    levels, scale = quantize_weight(weight)
+    inputs = [x.levels, graph.weight(f"{name}.int8", levels.T), x.scale, graph.weight(f"{name}.scale", scale)]
+    inputs.append(x.zero_point)
+    if bias is not None:
+        inputs += ["", graph.weight(f"{name}.bias", bias)]
+    value: str = graph.op("MatMulIntegerToFloat", *inputs, domain=MS)
+    return value
+
+
+def quantize_weight(weight: F32) -> tuple[NDArray[np.int8], F32]:
+    """f32 [out, ..] -> levels in -127 .. 127 of the same shape, scale f32 [out]."""
+    peak = np.abs(weight).max(axis=tuple(range(1, weight.ndim)))
+    scale = np.maximum(peak, np.finfo(np.float32).tiny) / np.float32(MAX_LEVEL)
+    levels = np.rint(weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8)
+    return levels, scale.astype(np.float32)
+
+
+ROW_LINEARS: dict[Precision, Linear] = {"fp32": GraphBuilder.linear, "int8": int8_linear}
+TENSOR_LINEARS: dict[Precision, Linear] = {"fp32": GraphBuilder.linear, "int8": int8_tensor_linear}

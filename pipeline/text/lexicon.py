@@ -7,6 +7,7 @@ LRU; it asks the store's version at most every `poll_s` seconds, so a change rea
 from __future__ import annotations
 
 import logging
+import re
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,7 +41,7 @@ class Entry:
     @classmethod
     def checked(cls, word: str, kind: str, value: str) -> Entry:
         """The entry in normal form. Raises InvalidRequest with the reason for what cannot be spoken."""
-        word, value = unicodedata.normalize("NFC", word.strip()), unicodedata.normalize("NFC", value.strip())
+        word, value = normal_form(word), normal_form(value)
         _check_text("word", word, MAX_WORD_LENGTH)
         _check_text("value", value, MAX_VALUE_LENGTH)
         for known, check in _CHECKS.items():
@@ -55,11 +56,16 @@ class Entry:
         return (self.value, *[""] * (len(self.word) - 1))
 
 
+def normal_form(text: str) -> str:
+    """How words and values are stored and compared."""
+    return unicodedata.normalize("NFC", text.strip())
+
+
 def _check_text(name: str, text: str, max_length: int) -> None:
-    if not any(map(str.isalnum, text)):
-        raise InvalidRequest(f"{name} {text!r} has no letter, character or number that could be spoken.")
     if len(text) > max_length:
         raise InvalidRequest(f"{name} {text[:20]!r}... has {len(text)} characters: at most {max_length}.")
+    if not any(map(str.isalnum, text)):
+        raise InvalidRequest(f"{name} {text!r} has no letter, character or number that could be spoken.")
     if not text.isprintable():
         raise InvalidRequest(f"{name} {text!r} holds control characters: leave them out.")
 
@@ -139,30 +145,43 @@ class _Index:
         for word in self._words:
             lengths.setdefault(word[0].lower(), set()).add(len(word))
         self._lengths = {char: sorted(found, reverse=True) for char, found in lengths.items()}
+        self._start = _start_pattern(self._lengths)
 
     def starts(self, text: str) -> list[int]:
         """Where a word could begin."""
-        return [start for start, char in enumerate(text) if char.lower() in self._lengths]
+        return [match.start() for match in self._start.finditer(text)]
 
     def at(self, text: str, start: int) -> Iterator[tuple[int, str]]:
         """(end, word) of the words that begin at `start`; Latin words and numbers match whole."""
         for length in self._lengths[text[start].lower()]:
             end = start + length
             written = text[start:end]
-            if len(written) < length or not (_is_boundary(text, start) and _is_boundary(text, end)):
-                continue
             for word in (written, written.lower()):
-                if word in self._words:
+                if word in self._words and len(written) == length and _is_boundary(text, end):
                     yield end, word
                     break
 
 
+_LATIN = "".join(filter(str.isalnum, map(chr, range(0x250))))  # to the end of Latin Extended-B, before IPA
+
+
+def _start_pattern(chars: Iterable[str]) -> re.Pattern[str]:
+    """One of `chars`, which are in lower case, in either case; a Latin one only at the beginning of a word."""
+    either = {form for char in chars for form in (char, char.upper()) if form.lower() == char}
+    latin, others = "".join(either & set(_LATIN)), "".join(either - set(_LATIN))
+    return re.compile(f"(?<![{_LATIN}]){_one_of(latin)}|{_one_of(others)}")
+
+
+def _one_of(chars: str) -> str:
+    return f"[{re.escape(chars)}]" if chars else "(?!)"
+
+
 def _is_boundary(text: str, position: int) -> bool:
-    return not (0 < position < len(text) and _is_latin(text[position - 1]) and _is_latin(text[position]))
+    return not (position < len(text) and _is_latin(text[position - 1]) and _is_latin(text[position]))
 
 
 def _is_latin(char: str) -> bool:
-    return char.isalnum() and char < "\u0250"  # the end of Latin Extended-B, before IPA
+    return char.isalnum() and char <= _LATIN[-1]
 
 
 class Lexicon:
@@ -203,6 +222,10 @@ class Lexicon:
     def entries(self, after: str = "", limit: int = 100) -> list[Entry]:
         """The user's entries in order, a page at a time."""
         return self._writable().entries(after, limit)
+
+    def get(self, word: str) -> Entry | None:
+        """The user's entry of a word in normal form, as it is stored now."""
+        return self._writable().get(word)
 
     def put(self, entry: Entry) -> None:
         self._writable().put(entry)

@@ -12,6 +12,8 @@ from importlib.resources.abc import Traversable
 
 DATA = files("pipeline.text") / "data"
 
+_TARGET = re.compile("<([\u3400-\u9fff])>")
+
 Syllables = tuple["str | None", ...]  # tone-number syllables, one per character; None leaves it to others
 
 
@@ -33,9 +35,10 @@ class PhraseTable:
     def __init__(self, phrases: Mapping[str, str | Syllables]) -> None:
         """`phrases` maps a word to its syllables, one per character; a string separates them by spaces."""
         self._phrases = phrases
-        self._longest: dict[str, int] = {}
+        lengths: dict[str, set[int]] = defaultdict(set)
         for phrase in phrases:
-            self._longest[phrase[0]] = max(self._longest.get(phrase[0], 0), len(phrase))
+            lengths[phrase[0]].add(len(phrase))
+        self._lengths = {first: sorted(found - {1}, reverse=True) for first, found in lengths.items()}
 
     def __len__(self) -> int:
         return len(self._phrases)
@@ -53,10 +56,9 @@ class PhraseTable:
             start = match.end if match else start + 1
 
     def _match_at(self, text: str, start: int, word_of: Sequence[int]) -> Match | None:
-        longest = min(self._longest.get(text[start], 0), len(text) - start)
-        for length in range(longest, 1, -1):
+        for length in self._lengths.get(text[start], ()):
             syllables = self._phrases.get(text[start : start + length])
-            if syllables and _respects_words(word_of, start, start + length):
+            if syllables and start + length <= len(text) and _respects_words(word_of, start, start + length):
                 return Match(start, tuple(syllables.split()) if isinstance(syllables, str) else syllables)
         return None
 
@@ -77,8 +79,8 @@ class ContextRules:
         self._rules: dict[str, list[tuple[str, re.Pattern[str]]]] = defaultdict(list)
         for line in lines:
             syllable, expression = line.split("\t")
-            char = expression[expression.index(">") - 1]
-            pattern = re.compile(expression.replace(f"<{char}>", f"(?P<at>{char})"))
+            char = _TARGET.findall(expression)[0]
+            pattern = re.compile(_TARGET.sub(r"(?P<at>\1)", expression))
             self._rules[char].append((syllable, pattern))
 
     def syllables(self, text: str) -> dict[int, str]:

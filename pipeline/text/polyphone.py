@@ -5,24 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import as_file
 from itertools import pairwise
-from typing import Any, Protocol
 
 import numpy as np
 
+from pipeline.runtime.session import Session, make_session
 from pipeline.text.phrases import DATA
+from pipeline.text.segment import Segmenter
 from pipeline.types import F32, I64
 
 UNKNOWN_ROW, BEGIN_ROW, END_ROW = 1, 2, 3
 FIRST_ROW = 4  # of the embedding, that is a character
 SINGLE, BEGIN, MIDDLE, END = range(4)
-MAX_CONTEXT = 256  # characters given to the network at once
-
-
-class Segmenter(Protocol):
-    def cut(self, sentence: str, cut_all: bool = False, HMM: bool = True) -> Any:
-        """Words in order; together they are the sentence."""
-        ...
+HINT_BONUS = 7.0  # best on held-out sentences of the CPP dev split
+MAX_CONTEXT = 256  # characters given to the network at once; it sees some tens of characters far
 
 
 def words_of(segmenter: Segmenter, text: str) -> list[int]:
@@ -51,7 +48,9 @@ class Vocabulary:
     candidates: Mapping[str, I64]  # character -> i64 [n], ids of its readings
 
     @staticmethod
-    def build(characters: Mapping[str, int], classes: Sequence[str], candidates: Mapping[str, Sequence[str]]) -> Vocabulary:
+    def build(
+        characters: Mapping[str, int], classes: Sequence[str], candidates: Mapping[str, Sequence[str]]
+    ) -> Vocabulary:
         class_ids = {syllable: k for k, syllable in enumerate(classes)}
         ids = {char: np.array([class_ids[s] for s in readings], np.int64) for char, readings in candidates.items()}
         return Vocabulary(characters, tuple(classes), class_ids, ids)
@@ -77,3 +76,53 @@ class Vocabulary:
         """i64 [T + 2]: the rows of the characters between begin and end."""
         get = self.characters.get
         return np.array([BEGIN_ROW, *(get(char, UNKNOWN_ROW) for char in text), END_ROW], np.int64)
+
+
+class PolyphoneModel:
+    """The network with its vocabulary. One run of a session at a time per call; calls may come from several threads."""
+
+    def __init__(self, session: Session, vocabulary: Vocabulary) -> None:
+        self._session = session
+        self.vocabulary = vocabulary
+
+    @staticmethod
+    def load() -> PolyphoneModel:
+        """The weights in the package, on one thread: a sentence is too little work for more."""
+        with as_file(DATA / "polyphone.onnx") as file:
+            session = make_session(file, num_threads=1)
+        return PolyphoneModel(session, Vocabulary.from_json((DATA / "polyphone.json").read_text("utf-8")))
+
+    def readings(self, text: str, word_of: Sequence[int], hints: Mapping[int, str | None]) -> dict[int, str]:
+        """The likeliest syllable at each position that is a key of `hints`; a hint's logit is raised by HINT_BONUS."""
+        found: dict[int, str] = {}
+        for start in range(0, len(text), MAX_CONTEXT):
+            places = [k for k in range(start, min(start + MAX_CONTEXT, len(text))) if k in hints]
+            if places:
+                inputs = self._inputs(text, word_of, start, places)
+                logits: F32 = self._session.run(inputs, ["logits"])["logits"]  # f32 [K, C]
+                found |= {k: self._best(text[k], row, hints[k]) for k, row in zip(places, logits, strict=True)}
+        return found
+
+    def pauses(self, text: str, word_of: Sequence[int]) -> F32:
+        """f32 [T]: for each character the probability that a reader pauses after it."""
+        parts = [
+            1 / (1 + np.exp(-self._session.run(self._inputs(text, word_of, start, []), ["pauses"])["pauses"][0, 1:-1]))
+            for start in range(0, len(text), MAX_CONTEXT)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+    def _inputs(self, text: str, word_of: Sequence[int], start: int, places: Sequence[int]) -> dict[str, I64]:
+        end = start + MAX_CONTEXT
+        return {
+            "characters": self.vocabulary.encode(text[start:end])[None],
+            "tags": tags_of(word_of[start:end])[None],
+            "positions": np.array(places, np.int64) - start + 1,
+        }
+
+    def _best(self, char: str, logits: F32, hint: str | None) -> str:
+        """`logits` f32 [C]."""
+        candidates = self.vocabulary.candidates[char]
+        scores = logits[candidates]
+        if hint in self.vocabulary.class_ids:
+            scores[candidates == self.vocabulary.class_ids[hint]] += HINT_BONUS
+        return self.vocabulary.classes[candidates[int(scores.argmax())]]

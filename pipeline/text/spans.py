@@ -29,13 +29,17 @@ _MAX_REACH = 40  # characters: no kana farther away than this decides a Han run
 
 # Written Cantonese only. 係, 仲, 睇 and 同 are left to the bigrams: other languages write them too.
 _CANTONESE = re.compile(
-    "[嘅咗哋喺佢冇嘢啲嚟嗰咁噉咩嘥喎㗎攞揾搵瞓掟嬲冚乸屙氹焗嘞噃唓嗱餸]|唔(?!该)|唔該|唔该|[畀俾][我你佢人]|點解|点解|邊(?:度|個|位)|边(?:度|个)"
-    "|睇(?:書|戲|电影|電影|下|到|住|緊)|仲[有要係未]|係(?:咪|唔|噉)|乜(?:嘢|都|水|事)|食(?:飯|嘢|咗|晏)|而家|鍾意|钟意|聽日|听日|尋日|琴日|點樣|返(?:屋企|工|學)|屋企|邊啲|幾多|靚[仔女]|飲茶"
+    "[嘅咗哋喺佢冇嘢啲嚟嗰咁噉咩嘥喎㗎攞揾搵瞓掟嬲冚乸屙氹焗嘞噃唓嗱餸睇]|唔(?!该)|唔該|唔该|[畀俾][我你佢人]|點解|点解|邊(?:度|個|位)|边(?:度|个)"
+    "|呢[個套度啲件間隻位次種本條張部](?!是)|好靚|靚[呀啊喎晒]|[謝完食做走齊曬]晒(?!太)|仲[有要係未]|[我你佢就都即]係(?![統数數])|係(?:咪|唔|噉)|乜(?:嘢|都|水|事)|食(?:飯|嘢|咗|晏)|而家|鍾意|钟意|聽日|听日|尋日|琴日|點樣|返(?:屋企|工|學)|屋企|邊啲|幾多|靚[仔女]|飲茶"
 )
 _CHINESE_FUNCTION = re.compile(
     "[我你您他她它很也了是在的和就都不没沒去来來吃喝看想要说說有们們这這那哪把被给給让讓跟吗嗎呢吧]"
 )
-_CHINESE_ALONE = re.compile("[你您她很也吗嗎呢吧们們这這哪沒]|[我他](?![々國国人])|[吃喝](?!驚|茶|煙|水)")
+_CHINESE_ALONE = re.compile(
+    "[你您她很也吗嗎呢吧们們这這哪沒]|[我他](?![々國国人])|[吃喝](?!驚|茶|煙|水)"
+    "|(?:早上|晚上|中午|下午)好|[早晚]安|再見|歡迎|謝謝|對不起|不客氣|請[問勿您]|[今明昨]天|天氣|什麼|怎麼|為什|時候|高興|喜歡|知道|可以|因為|所以"
+    "|但是|如果|還是|漂亮|老師|覺得|已經|一[個下點些]|沒有|不[是會要能好用]"
+)
 # Words of Japanese and Korean that are spelled with characters Chinese uses as function words.
 _SHARED_WORDS = re.compile(
     "不(?:在|要|和|是|来|有)|[存現现所滞駐实実健混散自]在|在(?:庫|住|籍|宅|日|学|米|外)|[目知性美公私法質量静動心体理]的|[完終修校満魅]了|了(?:解|承)"
@@ -112,6 +116,7 @@ def _decide_han(tokens: list[_Token], default: str) -> None:
     clauses = _by_clause(tokens)
     for clause in clauses:
         _decide_clause(clause)
+    _spread_cantonese(clauses)
     _inherit(clauses, default)
 
 
@@ -134,6 +139,21 @@ def _decide_clause(clause: list[_Token]) -> None:
         return
     for i in han:
         clause[i].language = _own_language(clause, i)
+
+
+def _spread_cantonese(clauses: list[list[_Token]]) -> None:
+    """Cantonese shares most words with Mandarin: clauses of its sentence that only those words decided go with it."""
+    sentences = {clause[0].sentence for clause in clauses if any(token.language == "yue" for token in clause)}
+    for clause in clauses:
+        if clause[0].sentence not in sentences or clause[-1].text.rstrip()[-1:] in ("：", ":"):
+            continue
+        for token in clause:
+            if token.kind == "han" and token.language == "zh" and not _is_simplified(token.text):
+                token.language = "yue"
+
+
+def _is_simplified(run: str) -> bool:
+    return any(_encodes(char, "gb2312") and not _encodes(char, "big5") for char in run)
 
 
 def _near_kana(clause: list[_Token], i: int) -> bool:

@@ -32,6 +32,8 @@ _CLAUSE_MARK = re.compile(rf"(?:[；;，,、：:]|—+|--+)[{_CLOSING}]*")
 _MARK = re.compile(rf"(?P<line>\n\s*)|(?P<sentence>{_SENTENCE_MARK.pattern})|(?P<clause>{_CLAUSE_MARK.pattern})")
 # What no break may fall into: Latin words with their numbers, e-mail and web addresses, numbers with separators.
 _UNBREAKABLE = re.compile(r"[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ_@%&=+#~/'’?-]|[.,:!](?=[A-Za-z0-9_/])|[·](?=[A-Za-z0-9]))*")
+# Control tokens of the language model (<|endoftext|>) are not text, whoever typed them.
+_CONTROL = re.compile(r"<\|[^|<>\n]{0,40}\|>|<\||\|>")
 _OPENING = re.compile(r"[“‘「『《〈（(【\[〔{＜<$¥￥€£#@+-]")
 _MARKS = "，。、；：？！…—～,.;:?!)]}”’」』》〉）】〕"
 _NO_START = _MARKS + "％%°℃々ー的了着过地得们吗呢吧"
@@ -133,7 +135,8 @@ class _Atom:
 
 
 def split(text: str, max_length: int, first_length: int | None = None, word_ends: WordEnds | None = None) -> list[str]:
-    """Pieces of `text` in order, each at most `max_length` long; nothing that has a letter or a number is lost.
+    """Pieces of `text` in order, each at most `max_length` long; nothing that has a letter or a number is
+    lost, except control tokens (`<|...|>`).
 
     A line is a piece of its own, except lines too short to be spoken alone in a text longer than one piece. With
     `first_length` the first piece is at most that long where a sentence or clause allows, so that its audio starts
@@ -141,6 +144,7 @@ def split(text: str, max_length: int, first_length: int | None = None, word_ends
     """
     if max_length < 1:
         raise ValueError(f"max_length is {max_length}; it must be at least 1")
+    text = _CONTROL.sub(" ", text)
     if not _has_letter(text):
         return []
     unit = 1.0 if _CJK.search(text) else _LATIN_LENGTH
@@ -286,8 +290,8 @@ def _strength_between(token: str, following: str, position: int, ends: set[int] 
         return ANYWHERE
     if ends is not None:
         return WORD if position in ends else ANYWHERE
-    touches_number = (token[-1].isdigit() and following[0].isalnum()) or (
-        following[0].isdigit() and token[-1].isalnum()
+    touches_number = (token[-1].isdecimal() and following[0].isalnum()) or (
+        following[0].isdecimal() and token[-1].isalnum()
     )
     return ANYWHERE if touches_number else WORD
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, groupby
+from itertools import chain
 
 from pipeline.text.lexicon import Lexicon, Match
 from pipeline.text.markup import Segment
@@ -79,11 +79,20 @@ class ScriptWriter:
 def _regions(segments: Sequence[Segment], hint: str | None) -> Iterator[tuple[Segment, str, str]]:
     """Text that shares a segment and a language, decided in the light of the whole."""
     whole = "".join(segment.text for segment in segments)
-    detected = chain.from_iterable([language] * len(text) for text, language in passages(whole, hint))
+    parts = iter(passages(whole, hint))
+    position = part_end = 0
+    detected = ""
     for segment in segments:
-        languages = [segment.language or language for _, language in zip(segment.text, detected, strict=False)]
-        for language, group in groupby(zip(languages, segment.text, strict=True), key=lambda pair: pair[0]):
-            yield segment, "".join(char for _, char in group), language
+        if segment.language is not None:
+            yield segment, segment.text, segment.language
+        segment_end = position + len(segment.text)
+        while position < segment_end:
+            if position == part_end:
+                part, detected = next(parts)
+                part_end += len(part)
+            start, position = position, min(segment_end, part_end)
+            if segment.language is None:
+                yield segment, whole[start:position], detected
 
 
 def _is_symbolic(match: Match) -> bool:

@@ -32,7 +32,7 @@ ALLOWED = {
         "pipeline.token2wav",
         "pipeline.audio",
     },
-    "deployments.api": {"pipeline.synthesizer", "pipeline.audio"},
+    "deployments.api": {"pipeline.synthesizer", "pipeline.audio", "pipeline.text.lexicon", "pipeline.text.preview"},
 }
 THIRD_PARTY = {
     "torch": {"pipeline.model", "pipeline.export", "pipeline.training", "pipeline.bench"},

@@ -32,7 +32,7 @@ def rules(marks: Mapping[str, str], digits: Callable[[str], str], joint: str = "
 
 
 def _part(part: str, marks: Mapping[str, str], digits: Callable[[str], str]) -> str:
-    if part.isdigit():
+    if part.isdecimal():
         return digits(part)
     if part == "://":
         return (

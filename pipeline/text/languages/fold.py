@@ -40,6 +40,7 @@ _TAG = re.compile(
     r"\b[^<>\n]{0,200}>",
     re.I,
 )
+_CONTROL = re.compile(r"<\|[^|<>\n]{0,40}\|>")  # <|endoftext|> and its like
 _LINK = re.compile(r"!?\[([^\[\]\n]{0,200})\]\((?:https?:|/|#|\.|www\.|mailto:)[^()\s]{0,300}\)")
 _LINE_MARK = re.compile(
     r"^[ ]{0,8}(?:#{1,6}[ ]+|>[ ]?|[-*+•◦▪‣●○■□◆◇][ ]+|[•◦▪‣●■◆]|(?:[-*_=][ ]?){3,200}$|\|?(?:[ :]{0,3}-{3,40}[ "
@@ -107,7 +108,11 @@ def _compatible(match: re.Match[str]) -> str:
 
 
 def _circled(match: re.Match[str]) -> str:
-    return f" {unicodedata.numeric(match.group()):.0f} "
+    number = f"{unicodedata.numeric(match.group()):.0f}"
+    start, end = match.span()
+    following = match.string[end : end + 1]
+    is_list = following.isalpha() and not match.string[max(0, start - 1) : start].isalnum()
+    return f" {number}{', ' if following.isascii() else '，'}" if is_list else f" {number} "
 
 
 @lru_cache(maxsize=4096)
@@ -121,7 +126,7 @@ def _compatible_char(char: str) -> str:
 def _without_markup(text: str) -> str:
     if "&" in text and ";" in text:
         text = html.unescape(text).replace("\xa0", " ")
-    text = _TAG.sub(" ", text)
+    text = _TAG.sub(" ", _CONTROL.sub(" ", text))
     text = _LINK.sub(r"\1", text)
     text = _LINE_MARK.sub("", text)
     text = (

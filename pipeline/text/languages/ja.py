@@ -207,7 +207,7 @@ def _name(match: Match) -> str:
 
 def _number(match: Match) -> str:
     sign, value = match.groups()
-    if value[0] == "0" and value.isdigit() and len(value) > 1:
+    if value[0] == "0" and value.isdecimal() and len(value) > 1:
         return _sign(sign) + digits(value)
     return _sign(sign) + number(value)
 

@@ -45,7 +45,7 @@ _FRACTIONS = {"½": ("1", "2"), "⅓": ("1", "3"), "⅔": ("2", "3"), "¼": ("1"
 
 
 def digits(number: str, zero: str = "영") -> str:
-    return "".join(zero if char == "0" else _SINO[int(char)] for char in number if char.isdigit())
+    return "".join(zero if char == "0" else _SINO[int(char)] for char in number if char.isdecimal())
 
 
 def cardinal(number: str) -> str:
@@ -74,7 +74,7 @@ def _below_ten_thousand(value: int) -> str:
 
 def native(number: str) -> str | None:
     """1 to 99 as they stand before a counter (한, 두, 스무), None above and for decimals."""
-    if not number.isdigit() or not 1 <= int(number) <= 99:
+    if not number.isdecimal() or not 1 <= int(number) <= 99:
         return None
     tens, ones = divmod(int(number), 10)
     return "스무" if (tens, ones) == (2, 0) else _NATIVE_TENS[tens] + _NATIVE_ONES[ones]
@@ -228,7 +228,7 @@ def _name(match: Match) -> str:
 
 def _number(match: Match) -> str:
     sign, value = match.groups()
-    if value[0] == "0" and value.isdigit() and len(value) > 1:
+    if value[0] == "0" and value.isdecimal() and len(value) > 1:
         return _sign(sign) + digits(value, "공")
     return _sign(sign) + number(value)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import numpy as np
 from starlette.applications import Starlette
 
-from deployments.api import Catalogue, ModelCard, Observer, create_app
+from deployments.api import Catalogue, ModelCard, Observer, TextStage, create_app
 from pipeline.config import LimitsConfig
 from pipeline.types import I16, AudioChunk, SpeechRequest
 
@@ -27,6 +27,8 @@ CARD = ModelCard(
 CATALOGUE = Catalogue((CARD, ModelCard("org/other", ("solo",), ("en",), 16000, 50.0)))
 LIMITS = LimitsConfig(max_body_bytes=20_000, first_audio_timeout_s=0.2)
 MAX_TEXT_LENGTH = 300
+POLL_S = 0.25
+NO_TEXT_STAGE = cast(TextStage, object())  # fails the test that calls it
 
 
 @dataclass
@@ -72,15 +74,18 @@ async def ready() -> str | None:
 def make_app(
     speaker: FakeSpeaker | None = None,
     *,
+    text_stage: TextStage = NO_TEXT_STAGE,
     readiness: Callable[[], Awaitable[str | None]] = ready,
     observer: Observer | None = None,
     **options: Any,
 ) -> Starlette:
     return create_app(
         speaker or FakeSpeaker(),
+        text_stage,
         CATALOGUE,
         limits=LIMITS,
         max_text_length=MAX_TEXT_LENGTH,
+        lexicon_poll_s=POLL_S,
         readiness=readiness,
         observer=observer,
         **options,

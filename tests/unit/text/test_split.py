@@ -115,3 +115,8 @@ def test_an_impossible_length_is_refused() -> None:
 def test_a_short_tail_of_a_line_joins_without_a_line_break() -> None:
     text = "一二三四五六七八九十一二三四五六七八九十。好。"
     assert split(text, 21) == [text]
+
+
+@pytest.mark.parametrize("text", ["你好<|endoftext|>世界", "<|zh|>你好世界", "你好<|世界|>", "你好<|<|x|>|>世界"])
+def test_control_tokens_never_reach_the_model(text: str) -> None:
+    assert not [piece for piece in split(text, 80) if "<|" in piece or "|>" in piece]

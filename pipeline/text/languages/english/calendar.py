@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.text.languages.english.numerals import as_ordinal, cardinal, ordinal, plural, year
+from pipeline.text.languages.english.numerals import cardinal, ordinal, plural, year
 from pipeline.text.languages.grammar import DIGITS, Match, Rule, after, before
 
 MONTHS = [
@@ -74,7 +74,7 @@ def _numbers(year_text: str, month: str, day: str) -> str | None:
 
 def _iso(match: Match) -> str | None:
     said = _numbers(*match.group(1, 3, 4))
-    return said and said + (" " if after(match, 1).isdigit() else "")
+    return said and said + (" " if after(match, 1).isdecimal() else "")
 
 
 def _american(match: Match) -> str | None:
@@ -170,10 +170,6 @@ def _hour(match: Match) -> str | None:
 
 def _day_name(match: Match) -> str:
     return _DAYS[match.group(1).lower()]
-
-
-def _century(match: Match) -> str:
-    return as_ordinal(cardinal(match.group(1)))
 
 
 _HALF = r"(?:\s?([AaPp])\.?\s?[Mm](?![A-Za-z])\.?)"

@@ -34,7 +34,7 @@ _MAX_CARDINAL_DIGITS = 18
 
 
 def digits(number: str, zero: str = "zero") -> str:
-    return " ".join(zero if char == "0" else _SMALL[int(char)] for char in number if char.isdigit())
+    return " ".join(zero if char == "0" else _SMALL[int(char)] for char in number if char.isdecimal())
 
 
 def cardinal(number: str) -> str:

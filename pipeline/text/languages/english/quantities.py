@@ -44,7 +44,6 @@ _NAME_BEFORE = re.compile(
     r"[ #.]{1,2}$",
     re.I,
 )
-_MANY_FRACTION = re.compile(r"[A-Za-z]")
 
 
 def counted(name: str, is_one: bool) -> str:
@@ -138,6 +137,8 @@ def _fraction(match: Match) -> str | None:
     whole, above, below = match.groups()
     if (above, below) in (("24", "7"), ("9", "11")) and not whole:
         return f"{cardinal(above)} {cardinal(below)}"
+    if above == below and not whole:
+        return f"{cardinal(above)} {cardinal(below)}"
     if int(below) < 2 or len(below) > 4:
         return f"{cardinal(above)} over {cardinal(below)}"
     if int(above) > int(below):
@@ -215,7 +216,7 @@ def _code(match: Match) -> str | None:
         return digits(run, "oh" if len(run) == 3 else "zero")
     if _NAME_BEFORE.search(context) and len(run) < 5:
         return pairs(run)
-    if run[0] == "0" or len(run) > 12:
+    if run[0] == "0" or len(run) > 12 or run == "911":
         return digits(run)
     return None
 
@@ -258,7 +259,6 @@ def _number(match: Match) -> str:
 _SYMBOL = r"(US\$|HK\$|NT\$|A\$|C\$|USD|EUR|GBP|RMB|CNY|JPY|KRW|INR|HKD|[$€£¥₩₹])"
 _CODE = r"(USD|EUR|GBP|RMB|CNY|JPY|KRW|INR|HKD|usd|eur|gbp|rmb|cny|jpy)"
 _MINUS = r"(-)?"
-_BEFORE_SIGN = r"(?<![\w.)])"
 RULES = (
     Rule(
         "$€£¥₩₹-UHNACEGRJKI",
@@ -303,5 +303,5 @@ RULES = (
     Rule(DIGITS, r"\d+", lambda match: digits(match.group())),
 )
 NAME_RULES = (
-    Rule(LETTERS, r"([A-Za-z]{1,30})([- ]?)(\d{1,6})(\.\d{1,3})?(?![\d,:/]|\.\d|st\b|nd\b|rd\b|th\b)", _name),
+    Rule(LETTERS, r"([A-Za-z]{1,30})([- ]?)(\d{1,6})(\.\d{1,3})?(?![\d,:/]|\.\d|s\b|st\b|nd\b|rd\b|th\b)", _name),
 )

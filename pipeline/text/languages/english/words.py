@@ -122,7 +122,7 @@ def _abbreviation(match: Match) -> str | None:
 def _is_elsewhere(name: str, match: Match, following: str) -> bool:
     """Whether the abbreviation is an ordinary word here: `in.` after a verb, `no.` at the end of a sentence."""
     if name in _ONLY_BEFORE_NUMBER and not (name == "min" and re.search(r"\d ?$", before(match, 2))):
-        return not following.strip()[:1].isdigit()
+        return not following.strip()[:1].isdecimal()
     if name in _ONLY_AFTER_NUMBER and re.search(r"\d ?$|[a-z] $", before(match, 2)):
         return name == "ft" and not re.search(r"\d ?$", before(match, 2))
     if name in _ONLY_AFTER_NUMBER and name != "ft":
@@ -219,7 +219,9 @@ def _power(match: Match) -> str:
     exponent = match.group(1).translate(_SUPERSCRIPTS)
     if exponent in ("2", "3"):
         return {"2": " squared ", "3": " cubed "}[exponent]
-    return f" to the power of {number(exponent) if exponent.lstrip('+-').isdigit() else exponent} "
+    is_number = exponent.lstrip("+-").isdecimal()
+    said = number(exponent) if is_number else re.sub(r"\d", lambda digit: f" {digits(digit.group())} ", exponent)
+    return f" to the power of {said} "
 
 
 def _subscript(match: Match) -> str:

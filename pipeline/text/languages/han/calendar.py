@@ -93,6 +93,20 @@ def _numeric_date(match: Match) -> str | None:
     return f"{digits(year)}年{cardinal(month)}月{cardinal(day)}日{' ' if after(match, 1) == 'T' else ''}"
 
 
+def _date_year_last(match: Match) -> str | None:
+    """12/31/2024 and 31/12/2024."""
+    first, second, year = match.groups()
+    month, day = (first, second) if int(first) <= 12 else (second, first)
+    return f"{digits(year)}年{cardinal(month)}月{cardinal(day)}日" if _is_date(month, day) else None
+
+
+def _date_short_year(match: Match) -> str | None:
+    year, month, day = match.groups()
+    if not _is_date(month, day) or int(year) <= 12:
+        return None
+    return f"{digits(year)}年{cardinal(month)}月{cardinal(day)}日"
+
+
 def _date_until_day(match: Match) -> str | None:
     """2024-05-01 to 05-07 are two dates; 2024.5.1-7 and 5.1-5.7 share what they leave out."""
     year, _, month, day, last_month, last_day = match.groups()
@@ -148,7 +162,7 @@ def _is_year_name(year: str, match: Match) -> bool:
         )
     if len(year) == 3:
         return before(match, 3).endswith(("公元", "元前", "西元"))
-    if following[:1].isdigit() or following[:1] in (
+    if following[:1].isdecimal() or following[:1] in (
         "款",
         "版",
         "产",
@@ -165,7 +179,7 @@ def _is_year_name(year: str, match: Match) -> bool:
         "冬",
     ):
         return not counted or (
-            following[:1].isdigit() and year[0] in "0126789" and len(after(match, 3)) > 1 and "月" in after(match, 3)
+            following[:1].isdecimal() and year[0] in "0126789" and len(after(match, 3)) > 1 and "月" in after(match, 3)
         )
     if year[0] == "0":
         return True
@@ -312,8 +326,18 @@ RULES = (
         _times,
     ),
     Rule(DIGITS, rf"{_NOT_IN_NUMBER}{_CLOCK}(?:\s?([AaPp])\.?[Mm]\b\.?)?", _time),
-    Rule("-~—", r"(?<=[日月号年时点分秒元岁万亿个米度级章页])\s?(?:-|~|—{1,2})\s?(?=\d|第\d)(?<!后-)", constant("到")),
-    Rule("-~—", r"(?<=\d)\s?(?:-|~|—{1,2})\s?(?=零下|负)", constant("到")),
+    Rule(
+        "-~—",
+        r"(?:(?<=\d[日月号年时点分秒元岁万亿个米度级章页天周])|(?<=\d[小分公厘毫平个美英][时钟里斤米元月克升方寸尺]))\s?(?:-|~|—{1,2})\s?(?=\d|第\d)(?<!后-)",
+        constant("到"),
+    ),
+    Rule(DIGITS, rf"{_NOT_IN_NUMBER}(\d{{1,2}})/(\d{{1,2}})/([12]\d{{3}})(?![\d/])", _date_year_last),
+    Rule(DIGITS, rf"{_NOT_IN_NUMBER}(\d\d)/(\d{{1,2}})/(\d{{1,2}})(?![\d/])", _date_short_year),
+    Rule(
+        "-~—",
+        r"(?<=\d)\s?(?:-|~|—{1,2})\s?(?=零下|负|周|星期|次日|翌日|第二天|凌晨|早|晚|上午|下午|[A-Z]\d)",
+        constant("到"),
+    ),
     Rule(
         "-~—",
         r"(?<=[一二三四五六日天])(?:-|~|—{1,2})(?=周[一二三四五六日天]|星期[一二三四五六日天]|礼拜[一二三四五六日天])",

@@ -12,7 +12,7 @@ _CODE_BEFORE = re.compile(
     r"(?:电话|電話|手机|手機|手机号|号码|號碼|热线|熱線|客服|传真|傳真|座机|分机|转|尾号|验证码|驗證碼|密码|密碼|口令|编号|編號|学号|学籍|工号|订单|订单号|单号|卡号|帐号|账号|账户|帳號"
     r"|身份证|身份证号|身份證|护照|护照号"
     r"|邮编|邮政编码|郵編|QQ|qq|QQ群|微信|房间|房号|门牌|证号|代码|股票|车牌|车牌号|航班|航班号|车次|序列号|ISBN|货号|批号|区号|考号|准考证|会员号|条形码|群号|ID|id|PIN|暗号"
-    r"|快递|运单|取件码|邀请码|兑换码|警号|许可证|备案|档案|文号|保单|流水号|Tel|TEL|tel|拨打|拨|致电|来电|回复)"
+    r"|快递|运单|取件码|邀请码|兑换码|警号|许可证|备案|档案|文号|保单|流水号|Tel|TEL|tel|端口|会议号|会议|拨打|拨|致电|来电|回复)"
     r"(?:号|號|号码|码|为|為|是|了|到|：|:|#|\s|No\.?){0,4}$"
 )
 _CALL_BEFORE = re.compile(
@@ -75,6 +75,10 @@ def _context_code(match: Match) -> str | None:
     ):
         return telephone(run)
     return None
+
+
+def _grouped_code(match: Match) -> str | None:
+    return telephone(match.group()) if _CODE_BEFORE.search(before(match, 12)) else None
 
 
 def _service_number(match: Match) -> str | None:
@@ -140,9 +144,11 @@ def _plate(match: Match) -> str:
 def _name(match: Match) -> str | None:
     """A Latin name with a number: GPT-4, iPhone15, RTX 4090, COVID-19, MP3, A380."""
     letters, joint, run = match.groups()
-    if (joint == " " and _counts(match)) or _has_unit(match):
+    if (joint == " " and (_counts(match) or after(match, 1) == "/")) or _has_unit(match):
         return None
     said = name_number(run)
+    if joint == "-" and len(letters) == 1 and letters.islower():
+        return f"{letters}减{said}"
     return f"{letters}{' ' if joint == ' ' else ''}{said}"
 
 
@@ -254,6 +260,7 @@ RULES = (
     Rule(DIGITS, r"(?<![\d.,])\d{17}[\dXx](?![\dA-Za-z])", _spaced_card),
     Rule(DIGITS, r"(?<![\d.,])\d{4}(?:[ -]\d{4}){2,4}(?:[ -]\d{1,3})?(?!\d)", _spaced_card),
     Rule(DIGITS, r"(?<![\d.,])\d{3}-\d(?:-\d{1,7}){2}-[\dX](?!\d)", _spaced_card),
+    Rule(DIGITS, r"(?<![\d.,])\d{3,4}(?:[ -]\d{3,4}){1,5}(?![\d.])", _grouped_code),
     Rule(DIGITS, r"(?<![\d.,])\d{11,40}(?![\d,.])", _long_code),
     Rule(DIGITS, r"(?<![\d.,])\d{41,}", lambda match: digits(match.group())),
     Rule(DIGITS, r"(?<![\d.,])\d{3,20}(?![\d,.]|\s?[-~]\s?\d)(?:-\d{1,8}(?!\d))?", _context_code),
@@ -273,13 +280,14 @@ RULES = (
     Rule("Vv", r"(?<![A-Za-z])([vV](?:er\.?|ersion)?\s?)(\d{1,4}(?:\.\d{1,5}){0,6})(?!\d)", _version),
     Rule("NT", r"(?<![A-Za-z])(No\.?|NO\.?)\s?(\d{1,6})(?!\d)", _number_sign),
     Rule(DIGITS, r"(?<![\d.])(\d{1,3})#(?=[楼栋机线厂门仓炉井宿库车间馆])", _number_hash),
+    Rule(DIGITS, r"(?<![\d.])(\d{1,6})(?:st|nd|rd|th)(?![A-Za-z])", lambda match: f"第{cardinal(match.group(1))}"),
     Rule("#", r"#(\d{1,4})(?=[\u4e00-\u9fff\s，。]|$)(?!#)", _hash_number),
     Rule("IVX", r"(?<![A-Za-z])[IVX]{1,6}(?![A-Za-z'])", _roman),
     Rule(_ROMAN_CHARS, f"[{_ROMAN_CHARS}]{{1,8}}", _roman_char),
 )
 NAME_RULES = (
     Rule(LETTERS, r"([A-Za-z]{1,20})(\d{1,2})-(\d{3,6})(?![\d-])", _model),
-    Rule(LETTERS, r"([A-Za-z]{1,30})([- ]?)(\d{1,20}(?:\.\d{1,3}){0,3})(?![\d,:/]|\.\d|-\d{1,7}-)", _name),
+    Rule(LETTERS, r"([A-Za-z]{1,30})([- ]?)(\d{1,20}(?:\.\d{1,3}){0,3})(?![\d,:]|\.\d|-\d{1,7}-)", _name),
 )
 FALLBACK_RULES = (
     Rule(DIGITS, r"\d{1,40}", lambda match: number(match.group())),

@@ -28,9 +28,6 @@ _CURRENCIES = {
 _SAID_CURRENCY = re.compile(
     r"\s?(?:多|余|左右)?(?:美元|美金|港币|港元|日元|日圆|欧元|英镑|韩元|人民币|元|块|圆|円|刀|美刀)"
 )
-_MULTIPLES = {
-    "k": "千", "w": "万", "million": "百万", "billion": "十亿", "trillion": "万亿", "mn": "百万", "bn": "十亿",
-}  # fmt: skip
 _SCALES = {"k": 3, "w": 4, "m": 6, "mn": 6, "million": 6, "b": 9, "bn": 9, "billion": 9, "trillion": 12}
 _PERCENT = {"%": "百分之", "‰": "千分之", "‱": "万分之"}
 
@@ -42,7 +39,7 @@ _MEASURE = re.compile(
     r"群排列行组組队隊代辈步声聲眼"
     r"道项項段幅面笔筆股封株枚艘架所处處则則页頁遍顿頓阵陣层層款届屆人亩畝站页集章回课課]"
     r"|小时|小時|分钟|分鐘|秒钟|公里|公斤|公分|公顷|平方|立方|年(?!级|級|[0-9]|代)|星期|礼拜|禮拜|月份?(?<=个月)"
-    r"|克拉|英里|英寸|英尺|海里|毫升|毫米|厘米|千米|千克|刻钟|世纪|美元"
+    r"|克拉|[毛角]|分(?!之|析|布|组|类|级)|英里|英寸|英尺|海里|毫升|毫米|厘米|千米|千克|刻钟|世纪|美元"
     r"|美金|欧元|英镑|港元|日元|韩元|万|亿|千(?!年)|兆|成(?!立|功|为|長|长)|半(?:球)?|者|国|國|党|会(?!议)|地|岸|侧"
     r"|端|手(?!房|车|烟|货)|点(?!几|多少)|点钟"
     r"|块钱|居室|厅|卫|房)"
@@ -65,7 +62,7 @@ _SCORE_AFTER = re.compile(
     r"|憾负|主场|客场|完败)"
 )
 _MATHS_AROUND = re.compile(r"[=＝≈><≥≤+×÷*^√(]\s?$")
-_NEGATIVE_BEFORE = re.compile(r"[温度为是到至降低跌达在零下约于值差、，。：；！？（(【“「《~,:;=×÷+*/<>≥≤≈±|\s-]$")
+_NEGATIVE_BEFORE = re.compile(r"[温度为的是到至降低跌达在零下约于值差、，。：；！？（(【“「《~,:;=×÷+*/<>≥≤≈±|\s-]$")
 _DASHED_NAME = re.compile(r"[\w)\]）】]$")
 
 
@@ -74,7 +71,14 @@ def _sign(sign: str | None, match: Match) -> str:
         return ""
     if sign == "+":
         return "加" if re.search(r"[\w²³)]\s?$", before(match, 2)) else "正"
-    return "负" if is_negative(match) else ""
+    return "减" if _is_subtracted(match) else "负" if is_negative(match) else ""
+
+
+def _is_subtracted(match: Match) -> bool:
+    """y=3x-2: after a variable or a bracket, in an equation."""
+    near = match.string[max(0, match.start() - 12) : match.end() + 12]
+    follows_term = re.search(r"(?:^|[^A-Za-z])[a-z]$|[²³)]$", before(match, 2))
+    return bool(follows_term and re.search(r"[=<>≤≥]", near))
 
 
 def is_negative(match: Match) -> bool:
@@ -154,8 +158,8 @@ def _quantity(match: Match) -> str | None:
 
 def _one(match: Match, sign: str | None, value: str, multiple: str | None, suffix: str | None) -> str | None:
     said_sign = _sign(sign, match)
-    if suffix and suffix.strip()[0] in "%‰‱°" and sign == "-" and not re.search(r"[\dA-Za-z%)]$", before(match, 1)):
-        said_sign = "负"
+    if sign and suffix and suffix.strip()[0] in "%‰‱°" and not re.search(r"[\dA-Za-z%)]$", before(match, 1)):
+        said_sign = "负" if sign == "-" else "正"
     if suffix and suffix.strip() in _PERCENT:
         return f"{said_sign}{_percentage(suffix.strip(), value, multiple)}"
     name = _suffix(suffix) if suffix else ""
@@ -178,22 +182,24 @@ def _is_unit_here(symbol: str, match: Match) -> bool:
         return (
             not following.startswith(("粉", "人", "+", "字", "阅", "元", "块", "播", "点", "赞", "个", "年"))
             and symbol != "w"
-            and not following[:1].isdigit()
+            and not following[:1].isdecimal()
         )
-    return not (symbol in ("h", "s", "t", "g", "m", "l") and following[:1].isdigit() and symbol not in ("h", "m"))
+    return not (symbol in ("h", "s", "t", "g", "m", "l") and following[:1].isdecimal() and symbol not in ("h", "m"))
 
 
 def _range(match: Match) -> str | None:
     g = match.group
     if (g("suffix") and g("suffix").strip() in _PERCENT) or (g("suffix2") and g("suffix2").strip() in _PERCENT):
-        kind = (g("suffix2") or g("suffix")).strip()
+        if not g("suffix2"):
+            return None  # 下跌5%至300点
+        kind = g("suffix2").strip()
         first = _one(match, g("sign"), g("value"), g("multiple"), g("suffix") or kind)
         return f"{first}到{_second_sign(g('sign2'))}{_percentage(kind, g('value2'), g('multiple2'))}"
     name = _suffix(g("suffix")) if g("suffix") else ""
     name2 = _suffix(g("suffix2")) if g("suffix2") else ""
     if name is None or name2 is None:
         return None
-    counted = bool(name2 or name) or _is_counted(match) or bool(g("multiple2")) or bool(_MEASURE.match(after(match, 4)))
+    counted = bool(name2 or name) or _is_counted(match) or bool(g("multiple2"))
     first = _amount(g("value"), g("multiple"), is_counted=counted)
     second = _amount(g("value2"), g("multiple2"), is_counted=counted)
     return f"{_sign(g('sign'), match)}{first}{name}到{_second_sign(g('sign2'))}{second}{name2}"
@@ -207,6 +213,8 @@ def _score(match: Match) -> str | None:
     """3-2 of a match, and 10-3=7; otherwise a dash is a range."""
     if _MATHS_AROUND.search(before(match, 2)) or re.match(r"\s?[=＝]", after(match, 2)):
         return f"{number(match.group(1))}减{number(match.group(2))}"
+    if before(match, 1) in ("图", "圖", "表", "例", "题", "式"):
+        return f"{number(match.group(1))}杠{number(match.group(2))}"
     if _SCORE_BEFORE.search(before(match, 18)) or _SCORE_AFTER.match(after(match, 5)):
         return f"{number(match.group(1))}比{number(match.group(2))}"
     return None
@@ -295,7 +303,7 @@ _VULGAR = {"½": "二分之一", "⅓": "三分之一", "⅔": "三分之二", "
 
 def _vulgar(match: Match) -> str:
     whole, part = match.groups()
-    return f"{cardinal(whole)}又{_VULGAR[part]}" if whole else _VULGAR[part]
+    return f"{cardinal(whole.strip())}又{_VULGAR[part]}" if whole else _VULGAR[part]
 
 
 def _blood_pressure(match: Match) -> str:
@@ -309,6 +317,18 @@ def _ratio(match: Match) -> str:
 def _angle(match: Match) -> str:
     degrees, minutes, seconds = match.groups()
     return f"{number(degrees)}度{cardinal(minutes)}分" + (f"{number(seconds)}秒" if seconds else "")
+
+
+def _amperes(match: Match) -> str | None:
+    """5A beside a voltage or before a charger; 5A景区 is a grade."""
+    is_current = re.search(r"V[/,，]?\s?$|电流[为是达约]?$", before(match, 4)) or re.match(
+        r"的?(?:充电|电流|快充|保险丝|输出|插座|熔断)", after(match, 4)
+    )
+    return f"{number(match.group(1))}安" if is_current else None
+
+
+def _screen_inches(match: Match) -> str:
+    return f"{number(match.group(1))}英寸"
 
 
 def _many(match: Match) -> str:
@@ -342,7 +362,7 @@ MONEY_RULES = (
     Rule(
         DIGITS + "-",
         rf"(?P<sign>-)?{_NOT_IN_WORD}{_AMOUNT}(?:{_RANGE}{_AMOUNT2})?\s?(?P<currency>(?:{_CODE}|usd|rmb|cny|eur|gbp"
-        rf"|jpy|hkd)(?![A-Za-z])|[€£$¥](?!\d))",
+        rf"|jpy|hkd)(?![A-Za-z])|[€£$¥₽₩₹฿₫](?!\d))",
         _money,
     ),
 )
@@ -351,6 +371,8 @@ RULES = (
     Rule(DIGITS, rf"{_FREE}(\d{{1,3}})°\s?(\d{{1,2}})['分](?:\s?(\d{{1,2}}(?:\.\d{{1,3}})?)[\"秒])?", _angle),
     Rule(DIGITS, rf"{_FREE}([1-9]\d?)/([1-9]\d{{0,2}})\s?[-~]\s?([1-9]\d?)/([1-9]\d{{0,2}})(?![\d/])", _fractions),
     Rule(".", r"(?<![\w.])\.\d{1,20}(?![\d.])", lambda match: number(match.group())),
+    Rule(DIGITS, rf"{_FREE}(\d{{1,3}}(?:\.\d{{1,2}})?)A(?![A-Za-z\d])", _amperes),
+    Rule(DIGITS, rf"{_FREE}(\d{{1,2}}(?:\.\d{{1,2}})?)\"(?=显示|屏|电视|液晶|平板|笔记本|管|轮)", _screen_inches),
     Rule(DIGITS, rf"{_FREE}[1-9]\d{{0,2}}(?: \d{{3}}){{2,5}}(?! ?\d)", _spaced),
     Rule("~", r"(?<![\d)]~)(?<![\d%])~\s?(?=\d)", constant("约")),
     Rule(DIGITS, rf"{_FREE}(?:(\d{{1,4}})(?:\s|又))?(?<![/\d])(\d{{1,6}})/(\d{{1,6}})(?![\d/]|\.\d)", _fraction),

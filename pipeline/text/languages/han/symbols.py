@@ -103,7 +103,7 @@ def _power(match: Match) -> str:
     base = before(match, 1)
     named = (
         {"2": "平方", "3": "三次方"}.get(exponent)
-        if base.isalnum() and not base.isdigit()
+        if base.isalnum() and not base.isdecimal()
         else {"2": "的平方", "3": "的三次方"}.get(exponent)
     )
     if named:
@@ -112,13 +112,9 @@ def _power(match: Match) -> str:
 
 
 def _exponent(exponent: str) -> str:
-    return (
-        exponent
-        if exponent.isalpha()
-        else number(exponent.lstrip("+"))
-        if exponent.lstrip("+-").isdigit()
-        else exponent
-    )
+    if exponent.lstrip("+-").isdecimal():
+        return number(exponent.lstrip("+"))
+    return digits(exponent)
 
 
 def _caret(match: Match) -> str:
@@ -144,7 +140,7 @@ def _operator(match: Match) -> str | None:
 def _is_operand_pair(left: str, right: str, mark: str, match: Match) -> bool:
     if not left or not right:
         return False
-    is_number = left[-1].isdigit() and (right[0].isdigit() or right[0] in "(√")
+    is_number = left[-1].isdecimal() and (right[0].isdecimal() or right[0] in "(√")
     if mark == "*":
         return is_number or ((left[-1].isalnum() or left[-1] in ")）") and (right[0].isalnum() or right[0] in "(（"))
     near = match.string[max(0, match.start() - 16) : match.end() + 16]
@@ -173,6 +169,8 @@ def _slash(match: Match) -> str | None:
         and _PER_AFTER.match(after(match, 3))
         and re.search(rf"[\d零一二三四五六七八九十百千万亿两几多每半点%,.][{_HAN}]{{0,3}}$", before(match, 6))
     ):
+        return "每"
+    if _PER_AFTER.match(after(match, 3)) and re.search(r"[¥$€£][\d,.]{1,12}[万亿kKwW]?$", before(match, 14)):
         return "每"
     if _TIME_UNIT.match(after(match, 2)) and re.search(r"(?:公里|千米|[米次元克升转人千]|个)$", before(match, 2)):
         return "每"

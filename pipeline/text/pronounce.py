@@ -1,0 +1,142 @@
+"""Mandarin pronunciation: which syllable each character has, before and after tone sandhi, and who decided it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pipeline.text.phrases import (
+    DATA,
+    ContextRules,
+    PhraseTable,
+    read_lines,
+    read_polyphones,
+    read_table,
+)
+from pipeline.text.polyphone import PolyphoneModel, words_of
+from pipeline.text.sandhi import Sandhi
+from pipeline.text.script import Source
+from pipeline.text.segment import Segmenter, load_segmenter
+
+_SANDHI_CHARS = "一不"  # dictionaries write some of their words as spoken; here they keep yi1 and bu4 until sandhi
+
+
+@dataclass(frozen=True, slots=True)
+class Pronunciation:
+    """One item per character of the text; what is no hanzi stands for itself."""
+
+    syllables: list[str]  # tone-number pinyin; the neutral tone is 5, ü is v
+    sources: list[Source]
+    word_of: list[int]  # the number of its word
+
+
+class Pronouncer:
+    """Phrase tables, then rules of context, then the model, then the character's commonest reading.
+
+    Args:
+        everyday: the project's own words; a syllable may be None.
+        phrases: a dictionary's words. A word of it wins over an everyday word that is only a part of it. Where the
+            model knows the character its reading is a strong hint, not an order.
+        characters: readings of each character, separated by spaces, the commonest first.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        everyday: PhraseTable,
+        phrases: PhraseTable,
+        rules: ContextRules,
+        characters: Mapping[str, str],
+        model: PolyphoneModel,
+    ) -> None:
+        self._segmenter = segmenter
+        self._everyday = everyday
+        self._phrases = phrases
+        self._rules = rules
+        self._characters = characters
+        self._model = model
+
+    def read(self, text: str) -> Pronunciation:
+        word_of = words_of(self._segmenter, text)
+        found: dict[int, tuple[str, Source]] = {}
+        hints: dict[int, str] = {}
+        longest = self._read_phrases(text, word_of, hints)
+        self._read_everyday(text, word_of, longest, found)
+        for k, syllable in self._rules.syllables(text).items():
+            found.setdefault(k, (syllable, "rule"))
+        self._read_model(text, word_of, hints, found)
+        for k, hint in hints.items():
+            found.setdefault(k, (hint, "phrase"))
+        rows = [found.get(k) or self._default(char) for k, char in enumerate(text)]
+        return Pronunciation([row[0] for row in rows], [row[1] for row in rows], word_of)
+
+    def _read_phrases(self, text: str, word_of: Sequence[int], hints: dict[int, str]) -> dict[int, tuple[int, int]]:
+        """Fills `hints`; returns start and end of the phrase that covers each position."""
+        spans: dict[int, tuple[int, int]] = {}
+        for match in self._phrases.matches(text, word_of):
+            for k, syllable in enumerate(match.syllables, match.start):
+                spans[k] = (match.start, match.end)
+                if syllable is not None and text[k] not in _SANDHI_CHARS:
+                    hints[k] = syllable
+        return spans
+
+    def _read_everyday(
+        self,
+        text: str,
+        word_of: Sequence[int],
+        longest: Mapping[int, tuple[int, int]],
+        found: dict[int, tuple[str, Source]],
+    ) -> None:
+        for match in self._everyday.matches(text, word_of):
+            start, end = longest.get(match.start, (match.start, match.end))
+            is_part = start <= match.start and match.end <= end and (start, end) != (match.start, match.end)
+            if not is_part:
+                rows = enumerate(match.syllables, match.start)
+                found |= {k: (s, "phrase") for k, s in rows if s is not None and text[k] not in _SANDHI_CHARS}
+
+    def _read_model(
+        self, text: str, word_of: Sequence[int], hints: Mapping[int, str], found: dict[int, tuple[str, Source]]
+    ) -> None:
+        candidates = self._model.vocabulary.candidates
+        open_hints = {k: hints.get(k) for k, char in enumerate(text) if char in candidates and k not in found}
+        for k, syllable in self._model.readings(text, word_of, open_hints).items():
+            found[k] = (syllable, "phrase" if syllable == hints.get(k) else "model")
+
+    def _default(self, char: str) -> tuple[str, Source]:
+        readings = self._characters.get(char)
+        return (readings.split(" ", 1)[0], "character") if readings else (char, "tokenizer")
+
+
+@lru_cache(maxsize=1)
+def load_pronouncer() -> Pronouncer:
+    words = {word: tuple(value.split()) for word, value in read_table(DATA / "words.tsv").items()}
+    return Pronouncer(
+        segmenter=load_segmenter(),
+        everyday=PhraseTable({**read_polyphones(DATA / "polyphones.txt"), **words}),
+        phrases=PhraseTable(read_table(DATA / "phrases.tsv.gz")),
+        rules=ContextRules(read_lines(DATA / "contexts.tsv")),
+        characters={**read_table(DATA / "characters.tsv.gz"), **{k: v[0] for k, v in words.items() if len(k) == 1}},
+        model=PolyphoneModel.load(),
+    )
+
+
+@lru_cache(maxsize=1)
+def load_sandhi() -> Sandhi:
+    return Sandhi.load()
+
+
+def pinyin(text: str) -> list[str]:
+    """Tone-number pinyin of each character before sandhi (neutral tone 5); what is no hanzi stands for itself."""
+    return load_pronouncer().read(text).syllables
+
+
+def spoken_pinyin(text: str) -> list[str]:
+    """Syllables as they are spoken: after sandhi, neutral tone and erhua; 哪儿 is one syllable, nar3."""
+    return [syllable for syllable in speak(text).syllables if syllable]
+
+
+def speak(text: str) -> Pronunciation:
+    """As `pinyin`, but spoken, one item per character: an 儿 that joins the syllable before it is empty."""
+    read = load_pronouncer().read(text)
+    return Pronunciation(load_sandhi().spoken(text, read.syllables, read.word_of), read.sources, read.word_of)

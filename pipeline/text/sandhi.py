@@ -1,0 +1,215 @@
+"""Tones as they are spoken: neutral tone, 不 and 一, third tones in a row, and the r that 儿 leaves on a syllable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pipeline.text.phrases import DATA, PhraseTable, read_words
+
+ERHUA = "儿"
+_CHILD_SUFFIX_BEFORE = frozenset("电原分男女王孔孟庄荀墨韩弟质中离粒种因父母君才士公太皇天赤精卵量光游浪学莲松瓜孝"
+    "帝仙神亲臣夫童诸介核正负算矩晶庶长次嫡世犬虎西棋义养独逆生家鱼附晏列朱程竖贵黑石味明瞳幼佛英惠美洋良纪幸"
+    "三四五六七八九巨逊玄孺骄浊荆")  # fmt: skip
+_SUFFIX_INSIDE_AFTER = frozenset("孩桌椅房屋车鞋袜帽裤裙被毯筷勺刀叉盘碟杯瓶罐盒箱柜袋饺包粽橘桃李兔狮猴肚脖嗓鼻胡辫妻嫂婶"
+    "侄儿胖瘦聋哑傻疯瞎骗爪日样棍绳锤钉扇刷本册片影院村园林窑坑岛叶苗谷麦银金面粉丸架台案垫篮")  # fmt: skip
+_WORD_SUFFIXES = frozenset("们么")
+_ROOT_HEADS = frozenset("石木骨馒舌拳枕罐锄斧砖指念里外上下前后丫跟苦盼兆浪派来榔芋码额")  # before 头
+_CHILD_BEFORE = frozenset("女婴幼孤少胎健男小血生宠弃育患产妻侄孙能形浪运潮体一乳娇贫病养亲我吾")  # 儿 is a child
+_CHILD_AFTER = frozenset("子女童科媳孙歌")
+_DIGITS = frozenset("零〇一二三四五六七八九十")
+_MEASURES = frozenset("个只条张本把件位块")
+_ENDS_IN_ONE = ("一一", "万一", "唯一", "统一", "专一", "单一", "之一", "合一", "划一", "如一", "归一", "同一", "星期一",
+    "礼拜一", "周一", "初一")  # fmt: skip
+_ORDINALS = ("一等奖", "一等功", "一等座", "一流", "一线", "一级", "一审", "一把手", "一年级", "一中", "一楼", "一班", "一期",
+    "一一", "一季度", "一环")  # fmt: skip
+_COMPLEMENTS = frozenset("见懂到了起住完清动开下上去来出得着及过成好透够准定惯掉尽错全满死中多少")
+_VERBS = frozenset("看听吃说想走买做干拿打受忍忘来找记见认分弄搞猜赶放坐站睡读写学抓留挡吞咽喝信划靠算用过开关进出上下回起"
+    "跑跳飞游爬拉推搬抬背扛装卸洗擦扫刷修补解理管治救养活死赢输比赛追撵逮捉躲逃避免舍容保顾忙累改变换接送寄收存借还付花卖租"
+    "住穿戴脱盖铺挂摆停靠等待守闻摸碰够着对合配禁提举端端咬嚼消化止停停得料瞒骗哄惹叫喊唤醒问答教讲谈聊猜料差少离")  # fmt: skip
+_PAUSES = frozenset("，。！？；：、,.!?;: \n“”\"'（）()《》…—")
+
+
+class Sandhi:
+    """Rules of spoken Mandarin. `neutral` finds words and gives "5" to their neutral syllables."""
+
+    def __init__(self, neutral: PhraseTable) -> None:
+        self._neutral = neutral
+
+    @staticmethod
+    def load() -> Sandhi:
+        words = read_words(DATA / "neutral.txt")
+        return Sandhi(PhraseTable({word: (None,) * (len(word) - 1) + ("5",) for word in words}))
+
+    def spoken(self, text: str, syllables: Sequence[str], word_of: Sequence[int]) -> list[str]:
+        """One item per character; an 儿 that becomes the r of the syllable before it is empty.
+
+        Args:
+            syllables: tone-number pinyin of each character before sandhi.
+            word_of: for each character the number of its word.
+        """
+        tones = [_tone(syllable) for syllable in syllables]
+        self._make_neutral(text, tones, word_of)
+        lexical = list(tones)
+        _change_bu(text, tones, lexical)
+        _change_yi(text, tones, lexical, word_of)
+        erhua = [_is_erhua(text, k, word_of) for k in range(len(text))]
+        _change_third(text, tones, word_of, erhua)
+        spoken = [s[:-1] + tone if tone else s for s, tone in zip(syllables, tones, strict=True)]
+        return _merge_erhua(spoken, erhua)
+
+    def _make_neutral(self, text: str, tones: list[str], word_of: Sequence[int]) -> None:
+        for match in self._neutral.matches(text, word_of):
+            for k, tone in enumerate(match.syllables, match.start):
+                tones[k] = tone or tones[k]
+        for k in range(1, len(text)):
+            is_joined, is_last = word_of[k] == word_of[k - 1], [word_of[k]] != word_of[k + 1 : k + 2]
+            if tones[k - 1] and _is_suffix(text, k, is_joined, is_last):
+                tones[k] = "5"
+
+
+def _tone(syllable: str) -> str:
+    """1 to 5, or nothing for what is no syllable."""
+    is_syllable = len(syllable) > 1 and syllable[-1] in "12345" and syllable[0].isalpha() and syllable.isascii()
+    return syllable[-1] if is_syllable else ""
+
+
+def _is_suffix(text: str, k: int, is_joined: bool, is_last: bool) -> bool:
+    char, before = text[k], text[k - 1]
+    if char in _WORD_SUFFIXES:
+        return is_joined or char == "们"
+    if char == "头":
+        return is_joined and before in _ROOT_HEADS and text[k + 1 : k + 2] != ERHUA
+    if char != "子" or not is_joined:
+        return False
+    return before in _SUFFIX_INSIDE_AFTER or (is_last and before not in _CHILD_SUFFIX_BEFORE)
+
+
+def _change_bu(text: str, tones: list[str], lexical: Sequence[str]) -> None:
+    for k, char in enumerate(text):
+        if char != "不" or not tones[k] or k + 1 == len(text):
+            continue
+        if k and _is_infix(text, k):
+            tones[k] = "5"
+        elif lexical[k + 1] == "4":
+            tones[k] = "2"
+
+
+def _is_infix(text: str, k: int) -> bool:
+    """Whether 不 stands in 好不好 or 看不见."""
+    before, after = text[k - 1], text[k + 1]
+    if before == after:
+        return True
+    return before in _VERBS and after in _COMPLEMENTS
+
+
+def _change_yi(text: str, tones: list[str], lexical: Sequence[str], word_of: Sequence[int]) -> None:
+    for k, char in enumerate(text):
+        if char != "一" or tones[k] != "1" or k + 1 == len(text) or not lexical[k + 1]:
+            continue
+        if k and text[k - 1] == text[k + 1] and text[k - 1] not in _DIGITS:
+            tones[k] = "5"
+        elif not _is_number(text, k, word_of):
+            tones[k] = "2" if lexical[k + 1] == "4" or text[k + 1] == "个" else "4"
+
+
+def _is_number(text: str, k: int, word_of: Sequence[int]) -> bool:
+    """Whether 一 is a number in a row and not a quantity: an ordinal, a digit, a date, or the end of 统一."""
+    before, after = text[k - 1] if k else "", text[k + 1]
+    if after in "月号" or before in ("第", "初") or any(text.startswith(word, k) for word in _ORDINALS):
+        return True
+    if before in _DIGITS:
+        return before != "十" or after not in _MEASURES
+    if after in _DIGITS and after != "十":
+        return True
+    return any(text.endswith(word, 0, k + 1) for word in _ENDS_IN_ONE) and word_of[k] != word_of[k + 1]
+
+
+def _is_erhua(text: str, k: int, word_of: Sequence[int]) -> bool:
+    if text[k] != ERHUA or k == 0 or not "\u3400" <= text[k - 1] <= "\u9fff":
+        return False
+    before, after = text[k - 1], text[k + 1 : k + 2]
+    is_alone = word_of[k] != word_of[k - 1]
+    if is_alone and after and (after in _CHILD_AFTER or word_of[k] == word_of[k + 1]):
+        return False
+    if not is_alone and after and word_of[k] == word_of[k + 1]:
+        return before in "玩这那哪点会事"
+    if before == "孩":
+        return text[k - 2 : k - 1] in ("小", "男", "女")
+    return before not in _CHILD_BEFORE
+
+
+def _change_third(text: str, tones: list[str], word_of: Sequence[int], erhua: Sequence[bool]) -> None:
+    """Third tones before a third tone become second, inside each foot from its end to its beginning."""
+    original = list(tones)
+    for foot in _feet(text, word_of, erhua):
+        for inner in _branches(foot, text, original, word_of):
+            for left, right in zip(inner, inner[1:], strict=False):
+                if original[left] == "3" and (original[right] == "3" or _was_third(text, right, original)):
+                    tones[left] = "2"
+
+
+def _was_third(text: str, k: int, tones: Sequence[str]) -> bool:
+    """想想 is xiang2 xiang5: the neutral half of a doubled verb still counts as third."""
+    return tones[k] == "5" and text[k] == text[k - 1] and text[k] not in "姐奶姥嫂宝婶"
+
+
+def _feet(text: str, word_of: Sequence[int], erhua: Sequence[bool]) -> list[list[int]]:
+    """Positions of what is spoken in one breath: a word, two single characters, or a single one with its neighbour."""
+    words: list[list[int]] = []
+    for k in range(len(text)):
+        if erhua[k] and words:
+            continue
+        if words and word_of[words[-1][-1]] == word_of[k]:
+            words[-1].append(k)
+        else:
+            words.append([k])
+    feet: list[list[int]] = []
+    is_open = False  # whether the last foot is one single character that waits for its neighbour
+    for word in words:
+        is_broken = text[word[0]] in _PAUSES or not text[word[0]].isalpha()
+        if is_broken:
+            is_open = False
+            feet.append([])
+        elif is_open:
+            feet[-1] += word
+            is_open = False
+        else:
+            feet.append(list(word))
+            is_open = len(word) == 1
+    return _with_tails(feet)
+
+
+def _with_tails(feet: list[list[int]]) -> list[list[int]]:
+    """A single character at the end of a clause joins the foot before it."""
+    joined: list[list[int]] = []
+    for foot in feet:
+        if len(foot) == 1 and joined and joined[-1] and len(joined[-1]) <= 2:
+            joined[-1] = joined[-1] + foot
+        else:
+            joined.append(foot)
+    return [foot for foot in joined if foot]
+
+
+def _branches(foot: list[int], text: str, tones: Sequence[str], word_of: Sequence[int]) -> list[list[int]]:
+    """Where three characters are one and two (小-老虎), the first keeps its tone; else all are one run."""
+    if len(foot) == 3 and tones[foot[-1]] == "3" and _is_one_and_two(foot, text, word_of):
+        return [foot[1:]]
+    if len(foot) == 4:
+        return [foot[:2], foot[2:]]
+    return [foot]
+
+
+def _is_one_and_two(foot: list[int], text: str, word_of: Sequence[int]) -> bool:
+    first, second, third = foot
+    if word_of[first] != word_of[second]:
+        return word_of[second] == word_of[third]
+    return word_of[second] == word_of[third] and text[first] in "小老好总纸米买很有也我你女"
+
+
+def _merge_erhua(spoken: list[str], erhua: Sequence[bool]) -> list[str]:
+    merged = list(spoken)
+    for k, is_erhua in enumerate(erhua):
+        if is_erhua and _tone(merged[k - 1]):
+            merged[k - 1] = f"{merged[k - 1][:-1]}r{merged[k - 1][-1]}"
+            merged[k] = ""
+    return merged

@@ -1,0 +1,98 @@
+"""Every part end to end on the tiny model, and what is written of it. No time is asserted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.bench import roofline
+from pipeline.bench.checkpoint import BenchModel
+from pipeline.bench.context import Measured, Settings
+from pipeline.bench.machine import Machine, Quiet, QuietMeter
+from pipeline.bench.parts import PARTS
+from pipeline.bench.report import WARNING, Report
+from pipeline.bench.run import run_bench
+from pipeline.bench.table import Table
+from pipeline.errors import InvalidRequest
+
+QUIET = Quiet(load_before=0.1, load_after=2.0, busy_elsewhere=0.01)
+
+
+@pytest.fixture
+def settings(model: BenchModel, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(roofline, "TRIALS_S", 0.0)
+    monkeypatch.setattr("pipeline.bench.baseline.FIRST_CHUNK_TOKENS", 8)
+    monkeypatch.setattr("pipeline.bench.run.num_threads_for", lambda *_: 1)
+    return Settings(
+        size="tiny",
+        durations_s=(0.4,),
+        baseline_durations_s=(0.4,),
+        sentence_s=0.8,
+        repeats=1,
+        batch_sizes=(1, 2),
+        contexts=(60, 90),
+        workdir=model.bundle.parent,
+    )
+
+
+def report_of(measured: Measured, quiet: Quiet = QUIET) -> Report:
+    return Report(Settings(), Machine.describe(), quiet, {"ladder": measured})
+
+
+@pytest.mark.parametrize("part", [name for name in PARTS if name != "ladder"])
+def test_each_part_measures_and_lays_out(part: str, settings: Settings, in_process: list[str]) -> None:
+    report = run_bench(settings, parts=[part], progress=lambda line: None)
+    measured = report.parts[part]
+    assert in_process
+    assert measured.raw
+    for table in measured.tables:
+        assert table.rows
+        assert {len(row) for row in table.rows} == {len(table.header)}
+    assert json.loads(report.json())["parts"][part] == json.loads(json.dumps(measured.raw))
+
+
+def test_the_ladder_is_compared_with_its_first_row(settings: Settings, in_process: list[str]) -> None:
+    measured = run_bench(settings, parts=["ladder"], progress=lambda line: None).parts["ladder"]
+    (table,) = measured.tables
+    assert [row[-1] for row in table.rows] == [f"{row['speedup']:.2f}x" for row in measured.raw]
+    assert table.rows[0][-1] == "1.00x"
+    assert len(table.rows) == 7
+
+
+def test_an_unknown_part_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="'stage' is no part"):
+        run_bench(Settings(workdir=tmp_path / "new"), parts=["stage"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_prints_and_writes_its_report(
+    model: BenchModel, tmp_path: Path, in_process: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["bench", "--size", "tiny", "--only", "roofline", "--workdir", str(model.bundle.parent), "-o", str(out)]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.strip() == (out / "bench.md").read_text("utf-8").strip()
+    assert json.loads((out / "bench.json").read_text("utf-8"))["settings"]["size"] == "tiny"
+
+
+def test_a_report_says_that_the_weights_are_random_and_who_disturbed_it() -> None:
+    measured = Measured([], [Table("Title", ["a"], [["1"]])])
+    assert WARNING in report_of(measured).markdown()
+    assert "Not quiet" not in report_of(measured).markdown()
+    disturbed = report_of(measured, Quiet(4.0, 5.0, busy_elsewhere=0.6)).markdown()
+    assert "other processes used 60%" in disturbed
+
+
+def test_a_machine_that_cannot_tell_gives_no_warning() -> None:
+    assert Quiet(9.0, 9.0, busy_elsewhere=None).warning is None
+    quiet = QuietMeter().stop()
+    assert quiet.busy_elsewhere is None or 0 <= quiet.busy_elsewhere <= 1
+
+
+def test_a_tables_columns_line_up_for_wide_characters() -> None:
+    lines = Table("Title", ["text", "n"], [["中文", "1"], ["ab", "22"]], "a note").markdown().splitlines()
+    assert lines[2:6] == ["| text | n  |", "| ---- | -- |", "| 中文 | 1  |", "| ab   | 22 |"]
+    assert lines[-1] == "a note"
