@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands.add_parser("export", help="make a bundle from an official checkpoint folder"))
     _add_parity(commands.add_parser("parity", help="compare torch and ONNX with golden arrays"))
     _add_bench(commands.add_parser("bench", help="measure speed and memory on this machine"))
+    _add_bench_text(commands.add_parser("bench-text", help="time the text frontend next to the plain way"))
     return parser
 
 
@@ -171,6 +172,18 @@ def _bench(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         for file in report.write(arguments.output):
             _note(f"wrote {file}")
+    return 0
+
+
+def _add_bench_text(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repeats", type=int, default=200, help="of each measurement (default: 200)")
+    parser.set_defaults(run=_bench_text)
+
+
+def _bench_text(arguments: argparse.Namespace) -> int:
+    from pipeline.bench.text import run_text_bench
+
+    print(run_text_bench(arguments.repeats).markdown())
     return 0
 
 

@@ -60,7 +60,8 @@ def build_engine(config: ServiceConfig, bundle: Bundle, num_threads: int) -> Eng
 
 
 def build_token2wav(config: ServiceConfig, bundle: Bundle, num_threads: int) -> OnnxToken2Wav:
-    return OnnxToken2Wav(bundle, precision_of(config.model, bundle), num_threads=num_threads)
+    precision = precision_of(config.model, bundle)
+    return OnnxToken2Wav(bundle, precision, num_threads, profile=config.token2wav.profile)
 
 
 class LocalToken2Wav:

@@ -28,7 +28,9 @@ class TextConfig(_Config):
     max_piece_length: int = Field(80, ge=20)  # characters in one utterance; latin letters count a third
     first_piece_length: int = Field(40, ge=8)  # the first one, so that audio starts early
     max_piece_tokens: int = Field(256, ge=32)  # text tokens in one utterance
-    lexicon: str | None = "~/.local/share/cosyvoice-serve/lexicon.db"  # a file or redis:// URL; None: shipped words only
+    lexicon: str | None = (
+        "~/.local/share/cosyvoice-serve/lexicon.db"  # a file or redis:// URL; None: shipped words only
+    )
     lexicon_cache_size: int = Field(4096, gt=0)  # entries kept in each process
     lexicon_poll_s: float = Field(1.0, ge=0)  # a change reaches every replica within this time
     batch_size: int = Field(8, gt=0)
@@ -62,6 +64,7 @@ class AcousticConfig(_Config):
 
 
 class Token2WavConfig(_Config):
+    profile: Literal["exact", "fast"] = "exact"  # fast: under half the flow's cost, further from its exact solution
     batch_size: int = Field(4, gt=0)  # chunks of like length that are decoded together
     batch_window_ms: float = Field(0.0, ge=0)
     num_threads: int | None = Field(None, gt=0)

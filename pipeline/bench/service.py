@@ -4,80 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 from pipeline.acoustic.engine import Engine, LocalAcousticModel
-from pipeline.acoustic.speech_lm import LMPrompt, OnnxSpeechLM, SpeechLM
-from pipeline.acoustic.token_stream import TokenStream
+from pipeline.acoustic.speech_lm import OnnxSpeechLM
 from pipeline.bench.process import CpuMeter, peak_rss_mb
+from pipeline.bench.variants import UncachedLM, WindowedAcousticModel
 from pipeline.bench.workload import of_fixed_length, offline_config, request_for, utterances_of
-from pipeline.build import LocalSynthesizer, LocalToken2Wav, build_engine, build_frontend, build_token2wav
+from pipeline.build import LocalSynthesizer, LocalToken2Wav, build_engine, build_frontend, build_token2wav, precision_of
 from pipeline.config import ChunkSchedule, ServiceConfig
 from pipeline.runtime.bundle import Bundle, Precision
 from pipeline.synthesizer import Synthesizer
 from pipeline.text.frontend import LocalFrontend
-from pipeline.types import F32, I64, SpeechTokens, Utterance
 
 WHOLE = ChunkSchedule(first_s=600.0, max_s=600.0)  # one chunk per utterance: nothing is streamed
-
-
-class UncachedLM:
-    """The speech LM without a KV cache: every step reads each sequence again from its beginning."""
-
-    def __init__(self, lm: OnnxSpeechLM) -> None:
-        self._lm = lm
-        self._prompts: list[LMPrompt] = []
-        self.num_speech_tokens, self.max_context = lm.num_speech_tokens, lm.max_context
-
-    def prefill(self, prompts: Sequence[LMPrompt]) -> F32:
-        self._prompts += prompts
-        return self._run(prompts)
-
-    def decode(self, token_ids: I64) -> F32:
-        self._prompts = [
-            LMPrompt(prompt.text_ids, prompt.speaker, np.append(prompt.speech_prefix, token))
-            for prompt, token in zip(self._prompts, token_ids, strict=True)
-        ]
-        return self._run(self._prompts)
-
-    def retire(self, slot: int) -> None:
-        last = self._prompts.pop()
-        if slot < len(self._prompts):
-            self._prompts[slot] = last
-
-    def _run(self, prompts: Sequence[LMPrompt]) -> F32:
-        logits = self._lm.prefill(prompts)
-        for slot in reversed(range(len(prompts))):
-            self._lm.retire(slot)
-        return logits
-
-
-class WindowedAcousticModel:
-    """Arrivals of a window share one prefill: what the acoustic model's deployment does, in process."""
-
-    def __init__(self, engine: Engine, window_s: float) -> None:
-        self._engine = engine
-        self._window_s = window_s
-        self._arrivals: list[tuple[Utterance, asyncio.Future[TokenStream]]] = []
-
-    async def generate(self, utterance: Utterance) -> AsyncIterator[SpeechTokens]:
-        loop = asyncio.get_running_loop()
-        if not self._arrivals:
-            loop.call_later(self._window_s, self._admit)
-        admitted: asyncio.Future[TokenStream] = loop.create_future()
-        self._arrivals.append((utterance, admitted))
-        async for tokens in await admitted:
-            yield tokens
-
-    def _admit(self) -> None:
-        arrivals, self._arrivals = self._arrivals, []
-        streams = self._engine.submit([utterance for utterance, _ in arrivals])
-        for (_, admitted), stream in zip(arrivals, streams, strict=True):
-            admitted.set_result(stream)
 
 
 class Service:
@@ -100,9 +41,13 @@ class Service:
 
 def _uncached_engine(config: ServiceConfig, bundle: Bundle, num_threads: int) -> Engine:
     acoustic = config.acoustic
-    lm: SpeechLM = UncachedLM(
+    lm = UncachedLM(
         OnnxSpeechLM(
-            bundle, _precision(config), num_threads=num_threads, max_batch_size=1, max_context=acoustic.max_context
+            bundle,
+            precision_of(config.model, bundle),
+            num_threads=num_threads,
+            max_batch_size=1,
+            max_context=acoustic.max_context,
         )
     )
     return Engine(
@@ -113,13 +58,6 @@ def _uncached_engine(config: ServiceConfig, bundle: Bundle, num_threads: int) ->
         max_queued=acoustic.max_queued,
         chunks=acoustic.chunks,
     )
-
-
-def _precision(config: ServiceConfig) -> Precision:
-    precision = config.model.precision
-    if precision == "auto":
-        raise ValueError("a measurement names its precision")
-    return precision
 
 
 def configured(bundle: Bundle, precision: Precision, *, is_streamed: bool) -> ServiceConfig:

@@ -145,7 +145,7 @@ class _Index:
         for word in self._words:
             lengths.setdefault(word[0].lower(), set()).add(len(word))
         self._lengths = {char: sorted(found, reverse=True) for char, found in lengths.items()}
-        self._start = _start_pattern(self._lengths)
+        self._start = _start_pattern(word[0] for word in self._words)
 
     def starts(self, text: str) -> list[int]:
         """Where a word could begin."""
@@ -166,8 +166,8 @@ _LATIN = "".join(filter(str.isalnum, map(chr, range(0x250))))  # to the end of L
 
 
 def _start_pattern(chars: Iterable[str]) -> re.Pattern[str]:
-    """One of `chars`, which are in lower case, in either case; a Latin one only at the beginning of a word."""
-    either = {form for char in chars for form in (char, char.upper()) if form.lower() == char}
+    """One of `chars`, in either case; a Latin one only at the beginning of a word."""
+    either = {form for char in chars for form in (char, char.lower(), char.upper()) if len(form) == 1}
     latin, others = "".join(either & set(_LATIN)), "".join(either - set(_LATIN))
     return re.compile(f"(?<![{_LATIN}]){_one_of(latin)}|{_one_of(others)}")
 

@@ -14,7 +14,7 @@ DATA = files("pipeline.text") / "data"
 
 _TARGET = re.compile("<([\u3400-\u9fff])>")
 
-Syllables = tuple["str | None", ...]  # tone-number syllables, one per character; None leaves it to others
+Syllables = tuple[str | None, ...]  # tone-number syllables, one per character; None leaves it to others
 
 
 @dataclass(frozen=True, slots=True)

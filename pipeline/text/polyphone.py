@@ -79,7 +79,7 @@ class Vocabulary:
 
 
 class PolyphoneModel:
-    """The network with its vocabulary. One run of a session at a time per call; calls may come from several threads."""
+    """The network with its vocabulary. Calls may come from several threads."""
 
     def __init__(self, session: Session, vocabulary: Vocabulary) -> None:
         self._session = session
@@ -123,6 +123,6 @@ class PolyphoneModel:
         """`logits` f32 [C]."""
         candidates = self.vocabulary.candidates[char]
         scores = logits[candidates]
-        if hint in self.vocabulary.class_ids:
+        if hint is not None and hint in self.vocabulary.class_ids:
             scores[candidates == self.vocabulary.class_ids[hint]] += HINT_BONUS
-        return self.vocabulary.classes[candidates[int(scores.argmax())]]
+        return self.vocabulary.classes[int(candidates[scores.argmax()])]

@@ -50,15 +50,15 @@ class Pronouncer:
         characters: Mapping[str, str],
         model: PolyphoneModel,
     ) -> None:
-        self._segmenter = segmenter
+        self.segmenter = segmenter
         self._everyday = everyday
         self._phrases = phrases
         self._rules = rules
         self._characters = characters
-        self._model = model
+        self.model = model
 
     def read(self, text: str) -> Pronunciation:
-        word_of = words_of(self._segmenter, text)
+        word_of = words_of(self.segmenter, text)
         found: dict[int, tuple[str, Source]] = {}
         hints: dict[int, str] = {}
         longest = self._read_phrases(text, word_of, hints)
@@ -98,9 +98,9 @@ class Pronouncer:
     def _read_model(
         self, text: str, word_of: Sequence[int], hints: Mapping[int, str], found: dict[int, tuple[str, Source]]
     ) -> None:
-        candidates = self._model.vocabulary.candidates
+        candidates = self.model.vocabulary.candidates
         open_hints = {k: hints.get(k) for k, char in enumerate(text) if char in candidates and k not in found}
-        for k, syllable in self._model.readings(text, word_of, open_hints).items():
+        for k, syllable in self.model.readings(text, word_of, open_hints).items():
             found[k] = (syllable, "phrase" if syllable == hints.get(k) else "model")
 
     def _default(self, char: str) -> tuple[str, Source]:

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 
 from pipeline.text.phrases import DATA, PhraseTable, read_words
+from pipeline.text.suffixes import is_erhua_at, is_neutral_suffix, merge_erhua, tone_of
 
-ERHUA = "儿"
-_CHILD_SUFFIX_BEFORE = frozenset("电原分男女王孔孟庄荀墨韩弟质中离粒种因父母君才士公太皇天赤精卵量光游浪学莲松瓜孝"
-    "帝仙神亲臣夫童诸介核正负算矩晶庶长次嫡世犬虎西棋义养独逆生家鱼附晏列朱程竖贵黑石味明瞳幼佛英惠美洋良纪幸"
-    "三四五六七八九巨逊玄孺骄浊荆")  # fmt: skip
-_SUFFIX_INSIDE_AFTER = frozenset("孩桌椅房屋车鞋袜帽裤裙被毯筷勺刀叉盘碟杯瓶罐盒箱柜袋饺包粽橘桃李兔狮猴肚脖嗓鼻胡辫妻嫂婶"
-    "侄儿胖瘦聋哑傻疯瞎骗爪日样棍绳锤钉扇刷本册片影院村园林窑坑岛叶苗谷麦银金面粉丸架台案垫篮")  # fmt: skip
-_WORD_SUFFIXES = frozenset("们么")
-_ROOT_HEADS = frozenset("石木骨馒舌拳枕罐锄斧砖指念里外上下前后丫跟苦盼兆浪派来榔芋码额")  # before 头
-_CHILD_BEFORE = frozenset("女婴幼孤少胎健男小血生宠弃育患产妻侄孙能形浪运潮体一乳娇贫病养亲我吾")  # 儿 is a child
-_CHILD_AFTER = frozenset("子女童科媳孙歌")
 _DIGITS = frozenset("零〇一二三四五六七八九十")
 _MEASURES = frozenset("个只条张本把件位块")
-_ENDS_IN_ONE = ("一一", "万一", "唯一", "统一", "专一", "单一", "之一", "合一", "划一", "如一", "归一", "同一", "星期一",
-    "礼拜一", "周一", "初一")  # fmt: skip
-_ORDINALS = ("一等奖", "一等功", "一等座", "一流", "一线", "一级", "一审", "一把手", "一年级", "一中", "一楼", "一班", "一期",
-    "一一", "一季度", "一环")  # fmt: skip
+_ENDS_IN_ONE = (
+    "一一", "万一", "唯一", "统一", "专一", "单一", "之一", "合一",
+    "划一", "如一", "归一", "同一", "星期一", "礼拜一", "周一", "初一",
+)  # fmt: skip
+_ORDINALS = (
+    "一等奖", "一等功", "一等座", "一流", "一线", "一级", "一审", "一把手",
+    "一年级", "一中", "一楼", "一班", "一期", "一一", "一季度", "一环",
+)  # fmt: skip
 _COMPLEMENTS = frozenset("见懂到了起住完清动开下上去来出得着及过成好透够准定惯掉尽错全满死中多少")
-_VERBS = frozenset("看听吃说想走买做干拿打受忍忘来找记见认分弄搞猜赶放坐站睡读写学抓留挡吞咽喝信划靠算用过开关进出上下回起"
-    "跑跳飞游爬拉推搬抬背扛装卸洗擦扫刷修补解理管治救养活死赢输比赛追撵逮捉躲逃避免舍容保顾忙累改变换接送寄收存借还付花卖租"
-    "住穿戴脱盖铺挂摆停靠等待守闻摸碰够着对合配禁提举端端咬嚼消化止停停得料瞒骗哄惹叫喊唤醒问答教讲谈聊猜料差少离")  # fmt: skip
+_VERBS = frozenset(
+    "看听吃说想走买做了干拿打受忍忘来找记见认分弄搞猜赶放坐站睡读写学抓留挡吞咽喝信划靠算用过开关进出"
+    "上下回起跑跳飞游爬拉推搬抬背扛装卸洗擦扫刷修补解理管治救养活死赢输比赛追撵逮捉躲逃避免舍容保顾忙"
+    "累改变换接送寄收存借还付花卖租住穿戴脱盖铺挂摆停等待守闻摸碰够着对合配禁提举端咬嚼消化止得料瞒骗"
+    "哄惹叫喊唤醒问答教讲谈聊差少离"
+)
 _PAUSES = frozenset("，。！？；：、,.!?;: \n“”\"'（）()《》…—")
 
 
@@ -47,15 +46,15 @@ class Sandhi:
             syllables: tone-number pinyin of each character before sandhi.
             word_of: for each character the number of its word.
         """
-        tones = [_tone(syllable) for syllable in syllables]
+        tones = [tone_of(syllable) for syllable in syllables]
         self._make_neutral(text, tones, word_of)
         lexical = list(tones)
         _change_bu(text, tones, lexical)
         _change_yi(text, tones, lexical, word_of)
-        erhua = [_is_erhua(text, k, word_of) for k in range(len(text))]
+        erhua = [is_erhua_at(text, k, word_of) for k in range(len(text))]
         _change_third(text, tones, word_of, erhua)
         spoken = [s[:-1] + tone if tone else s for s, tone in zip(syllables, tones, strict=True)]
-        return _merge_erhua(spoken, erhua)
+        return merge_erhua(spoken, erhua)
 
     def _make_neutral(self, text: str, tones: list[str], word_of: Sequence[int]) -> None:
         for match in self._neutral.matches(text, word_of):
@@ -63,25 +62,8 @@ class Sandhi:
                 tones[k] = tone or tones[k]
         for k in range(1, len(text)):
             is_joined, is_last = word_of[k] == word_of[k - 1], [word_of[k]] != word_of[k + 1 : k + 2]
-            if tones[k - 1] and _is_suffix(text, k, is_joined, is_last):
+            if tones[k - 1] and is_neutral_suffix(text, k, is_joined, is_last):
                 tones[k] = "5"
-
-
-def _tone(syllable: str) -> str:
-    """1 to 5, or nothing for what is no syllable."""
-    is_syllable = len(syllable) > 1 and syllable[-1] in "12345" and syllable[0].isalpha() and syllable.isascii()
-    return syllable[-1] if is_syllable else ""
-
-
-def _is_suffix(text: str, k: int, is_joined: bool, is_last: bool) -> bool:
-    char, before = text[k], text[k - 1]
-    if char in _WORD_SUFFIXES:
-        return is_joined or char == "们"
-    if char == "头":
-        return is_joined and before in _ROOT_HEADS and text[k + 1 : k + 2] != ERHUA
-    if char != "子" or not is_joined:
-        return False
-    return before in _SUFFIX_INSIDE_AFTER or (is_last and before not in _CHILD_SUFFIX_BEFORE)
 
 
 def _change_bu(text: str, tones: list[str], lexical: Sequence[str]) -> None:
@@ -117,6 +99,8 @@ def _is_number(text: str, k: int, word_of: Sequence[int]) -> bool:
     before, after = text[k - 1] if k else "", text[k + 1]
     if after in "月号" or before in ("第", "初") or any(text.startswith(word, k) for word in _ORDINALS):
         return True
+    if after == "十" and before in ("百", "千", "万", "零"):
+        return True
     if before in _DIGITS:
         return before != "十" or after not in _MEASURES
     if after in _DIGITS and after != "十":
@@ -124,26 +108,12 @@ def _is_number(text: str, k: int, word_of: Sequence[int]) -> bool:
     return any(text.endswith(word, 0, k + 1) for word in _ENDS_IN_ONE) and word_of[k] != word_of[k + 1]
 
 
-def _is_erhua(text: str, k: int, word_of: Sequence[int]) -> bool:
-    if text[k] != ERHUA or k == 0 or not "\u3400" <= text[k - 1] <= "\u9fff":
-        return False
-    before, after = text[k - 1], text[k + 1 : k + 2]
-    is_alone = word_of[k] != word_of[k - 1]
-    if is_alone and after and (after in _CHILD_AFTER or word_of[k] == word_of[k + 1]):
-        return False
-    if not is_alone and after and word_of[k] == word_of[k + 1]:
-        return before in "玩这那哪点会事"
-    if before == "孩":
-        return text[k - 2 : k - 1] in ("小", "男", "女")
-    return before not in _CHILD_BEFORE
-
-
 def _change_third(text: str, tones: list[str], word_of: Sequence[int], erhua: Sequence[bool]) -> None:
     """Third tones before a third tone become second, inside each foot from its end to its beginning."""
     original = list(tones)
     for foot in _feet(text, word_of, erhua):
         for inner in _branches(foot, text, original, word_of):
-            for left, right in zip(inner, inner[1:], strict=False):
+            for left, right in pairwise(inner):
                 if original[left] == "3" and (original[right] == "3" or _was_third(text, right, original)):
                     tones[left] = "2"
 
@@ -204,12 +174,3 @@ def _is_one_and_two(foot: list[int], text: str, word_of: Sequence[int]) -> bool:
     if word_of[first] != word_of[second]:
         return word_of[second] == word_of[third]
     return word_of[second] == word_of[third] and text[first] in "小老好总纸米买很有也我你女"
-
-
-def _merge_erhua(spoken: list[str], erhua: Sequence[bool]) -> list[str]:
-    merged = list(spoken)
-    for k, is_erhua in enumerate(erhua):
-        if is_erhua and _tone(merged[k - 1]):
-            merged[k - 1] = f"{merged[k - 1][:-1]}r{merged[k - 1][-1]}"
-            merged[k] = ""
-    return merged

@@ -1,4 +1,4 @@
-"""The flow on ONNX Runtime: speech tokens and voice to a mel spectrogram, by Euler steps from noise."""
+"""The flow on ONNX Runtime: speech tokens and voice to a mel spectrogram, from noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from pipeline.runtime.bundle import Bundle, Precision
 from pipeline.runtime.session import make_session
 from pipeline.token2wav.regulator import Interpolation, joined, stretch, whole
-from pipeline.types import F32, F64, I64, Voice
+from pipeline.token2wav.solver import Profile, solver_of
+from pipeline.types import F32, I64, Voice
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,10 @@ class Condition:
 class OnnxFlow:
     """Holds the two sessions of the flow and nothing between calls."""
 
-    def __init__(self, bundle: Bundle, precision: Precision, num_threads: int) -> None:
+    def __init__(self, bundle: Bundle, precision: Precision, num_threads: int, profile: Profile = "exact") -> None:
         self.manifest = bundle.manifest
         self.spec = bundle.manifest.flow
-        self.times = schedule(self.spec.schedule, self.spec.num_steps)
+        self.solver = solver_of(profile, self.spec)
         self._encoder = make_session(bundle.graph("flow_encoder", precision), num_threads=num_threads)
         self._estimator = make_session(bundle.graph("flow_estimator", precision), num_threads=num_threads)
 
@@ -70,13 +71,10 @@ class OnnxFlow:
         return velocity
 
     def solve(self, condition: Condition, z: F32) -> F32:
-        """Euler's method from noise z at t = 0 to t = 1: f32 [T, mel_bins], prompt frames included."""
-        guided = _Guided(self, condition) if self.spec.guidance else None
-        x = z.astype(np.float32)
-        for t, next_t in zip(self.times[:-1], self.times[1:], strict=True):
-            velocity = guided.velocity(x, t) if guided else self.velocity(condition, x, t)
-            x += np.float32(next_t - t) * velocity
-        return x
+        """From noise z at t = 0 to t = 1: f32 [T, mel_bins], prompt frames included."""
+        if self.spec.guidance:
+            return self.solver.solve(_Guided(self, condition).velocity, z)
+        return self.solver.solve(lambda x, t, _: self.velocity(condition, x, t), z)
 
     def _estimate(self, x: F32, mu: F32, speaker: F32, known: F32, t: float) -> F32:
         inputs = {"x": x, "mu": mu, "spks": speaker, "cond": known, "t": np.array([t], np.float32)}
@@ -89,26 +87,25 @@ class _Guided:
 
     def __init__(self, flow: OnnxFlow, condition: Condition) -> None:
         self._flow = flow
+        self._condition = condition
         self._mu, self._speaker, self._known = (
             np.concatenate([array, np.zeros_like(array)])
             for array in (condition.mu, condition.speaker, condition.known)
         )
         self._x = np.empty_like(self._mu)
+        self._push = np.zeros_like(self._mu[0])  # f32 [T, mel_bins], what guidance added last
 
-    def velocity(self, x: F32, t: float) -> F32:
+    def velocity(self, x: F32, t: float, is_renewed: bool) -> F32:
+        """With guidance as it was last evaluated, unless it is to be renewed, which costs as much again."""
+        if not is_renewed:
+            return self._flow.velocity(self._condition, x, t) + self._push
         self._x[:] = x
         with_condition, without = self._flow._estimate(self._x, self._mu, self._speaker, self._known, t)
-        rate = np.float32(self._flow.spec.guidance)
-        result: F32 = (1 + rate) * with_condition - rate * without
+        self._push = np.float32(self._flow.spec.guidance) * (with_condition - without)
+        result: F32 = with_condition + self._push
         return result
 
 
 def num_prompt_frames_of(voice: Voice) -> int:
     """Mel frames that the voice's prompt puts in front of every window."""
     return len(voice.prompt.mel) if voice.prompt is not None and len(voice.prompt.speech_tokens) else 0
-
-
-def schedule(name: str, num_steps: int) -> F64:
-    """Times from 0 to 1, f64 [num_steps + 1]; the cosine one begins with small steps."""
-    times = np.linspace(0.0, 1.0, num_steps + 1)
-    return 1 - np.cos(0.5 * np.pi * times) if name == "cosine" else times

@@ -12,6 +12,7 @@ from pipeline.runtime.bundle import Bundle, Precision
 from pipeline.token2wav.audio_stream import AudioStream
 from pipeline.token2wav.flow import OnnxFlow
 from pipeline.token2wav.mel_stream import LEFT_CONTEXT_S, LOOKAHEAD_S, MelStream
+from pipeline.token2wav.solver import Profile
 from pipeline.token2wav.vocoder import OnnxVocoder
 from pipeline.types import F32, I16, AudioChunk, DecodeState, SpeechTokens, Utterance
 
@@ -42,11 +43,12 @@ class OnnxToken2Wav:
         precision: Precision,
         num_threads: int,
         *,
+        profile: Profile = "exact",
         left_context_s: float = LEFT_CONTEXT_S,
         lookahead_s: float = LOOKAHEAD_S,
     ) -> None:
         self.manifest = bundle.manifest
-        self.flow = OnnxFlow(bundle, precision, num_threads)
+        self.flow = OnnxFlow(bundle, precision, num_threads, profile)
         self.vocoder = OnnxVocoder(bundle, precision, num_threads)
         self._mel = MelStream(self.flow, left_context_s=left_context_s, lookahead_s=lookahead_s)
         self._audio = AudioStream(self.vocoder)

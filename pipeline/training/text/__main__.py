@@ -11,9 +11,8 @@ from pathlib import Path
 import torch
 
 from pipeline.text.phrases import DATA, PhraseTable, read_table
-from pipeline.text.polyphone import Vocabulary
 from pipeline.text.segment import load_segmenter
-from pipeline.training.text.corpus import PHRASE_BONUS, Example, Sentence, read_labelled, read_plain
+from pipeline.training.text.corpus import Example, Sentence, read_labelled, read_plain
 from pipeline.training.text.evaluate import evaluate
 from pipeline.training.text.export import export
 from pipeline.training.text.tables import write_tables
@@ -36,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     training.add_argument("--output", type=Path, default=Path(str(DATA)))
     training.add_argument("--checkpoint", type=Path, default=Path("polyphone.pt"))
     training.add_argument("--held-out", type=int, default=NUM_HELD_OUT, help="labelled sentences kept for the report")
-    training.add_argument("--final", action="store_true", help="train on the held-out sentences too: the report is void")
+    training.add_argument(
+        "--final", action="store_true", help="train on the held-out sentences too: the report is void"
+    )
     training.add_argument("--epochs", type=int, nargs=2, default=(5, 3), help="on everything, then mostly on labels")
     training.add_argument("--seed", type=int, default=1)
     training.set_defaults(run=run_training)
@@ -65,7 +66,10 @@ def run_training(options: argparse.Namespace) -> None:
     teacher, segmenter = Teacher.load(options.g2pm), load_segmenter()
     vocabulary = build_vocabulary(teacher, characters, labelled, plain.trained)
     network = new_network(vocabulary, teacher)
-    print(f"{sum(p.numel() for p in network.parameters())} parameters, {len(vocabulary.candidates)} polyphones", flush=True)
+    print(
+        f"{sum(p.numel() for p in network.parameters())} parameters, {len(vocabulary.candidates)} polyphones",
+        flush=True,
+    )
 
     def examples(sentences: list[Sentence]) -> list[Example]:
         return make_examples(sentences, teacher, vocabulary, segmenter, phrases, rng)
@@ -76,7 +80,7 @@ def run_training(options: argparse.Namespace) -> None:
     texts = [s.text for s in [*labels.held_out, *plain.held_out]]
 
     def report(epoch: int) -> str:
-        return str(evaluate(network, vocabulary, segmenter, phrases, labels.held_out, texts, PHRASE_BONUS))
+        return str(evaluate(network, vocabulary, segmenter, phrases, labels.held_out, texts))
 
     stages = (
         (lambda: automatic + gold, options.epochs[0], 2e-3),

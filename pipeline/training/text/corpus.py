@@ -1,10 +1,10 @@
-"""Training examples from labelled sentences and plain text: readings by teacher and phrase table, pauses by punctuation."""
+"""Training examples from labelled and plain text: readings by teacher and phrase table, pauses by punctuation."""
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.text.phrases import PhraseTable
-from pipeline.text.polyphone import Segmenter, Vocabulary, tags_of, words_of
+from pipeline.text.polyphone import HINT_BONUS, Vocabulary, tags_of, words_of
+from pipeline.text.segment import Segmenter
 from pipeline.types import F32, I64
 
 MARK = "\u2581"  # stands on both sides of the labelled character in the CPP data set
 PAUSES = frozenset("，。；：！？、,;!?…")
 MAX_LENGTH = 80
 NUM_TARGETS = 4  # readings kept of the teacher's distribution
-PHRASE_BONUS = 7.0  # added to the teacher's logit of the phrase table's reading: best on the CPP dev sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,7 @@ class Labeller:
             match.start + k: syllable
             for match in self.phrases.matches(text, word_of)
             for k, syllable in enumerate(match.syllables)
+            if syllable is not None
         }
 
     def _gold(self, syllable: str) -> tuple[I64, F32]:
@@ -106,8 +107,8 @@ class Labeller:
     def _soft(self, char: str, hint: str | None, logits: F32) -> tuple[I64, F32]:
         candidates = self.vocabulary.candidates[char]
         scores = logits[candidates].astype(np.float64)
-        if hint in self.vocabulary.class_ids:
-            scores = scores + PHRASE_BONUS * (candidates == self.vocabulary.class_ids[hint])
+        if hint is not None and hint in self.vocabulary.class_ids:
+            scores = scores + HINT_BONUS * (candidates == self.vocabulary.class_ids[hint])
         scores = np.exp(scores - scores.max())
         best = np.argsort(-scores)[:NUM_TARGETS]
         classes, weights = np.zeros(NUM_TARGETS, np.int64), np.zeros(NUM_TARGETS, np.float32)
@@ -137,4 +138,3 @@ class Labeller:
             classes=np.array(classes, np.int64).reshape(-1, NUM_TARGETS),
             weights=np.array(weights, np.float32).reshape(-1, NUM_TARGETS),
         )
-

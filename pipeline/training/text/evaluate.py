@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 
 from pipeline.text.phrases import PhraseTable
-from pipeline.text.polyphone import Segmenter, Vocabulary, tags_of, words_of
+from pipeline.text.polyphone import HINT_BONUS, Vocabulary, tags_of, words_of
+from pipeline.text.segment import Segmenter
 from pipeline.training.text.corpus import PAUSES, Sentence
 from pipeline.training.text.network import ReadingNetwork
 from pipeline.types import F32
@@ -18,7 +20,7 @@ from pipeline.types import F32
 @dataclass(frozen=True, slots=True)
 class Scores:
     readings: float  # share of labelled characters that are right, by the network alone
-    with_phrases: float  # the same where the phrase table's reading gets `phrase_bonus`
+    with_phrases: float  # the same where the phrase table's reading gets HINT_BONUS
     pause_f1: float
 
 
@@ -34,7 +36,7 @@ def run(network: ReadingNetwork, vocabulary: Vocabulary, segmenter: Segmenter, t
 def without_pauses(text: str) -> tuple[str, set[int]]:
     """The text without its marks, and after which characters of it one stood, its end left out."""
     kept = [k for k, char in enumerate(text) if char not in PAUSES]
-    ends = {j for j, (k, following) in enumerate(zip(kept, kept[1:], strict=False)) if following > k + 1}
+    ends = {j for j, (k, following) in enumerate(pairwise(kept)) if following > k + 1}
     return "".join(text[k] for k in kept), ends
 
 
@@ -52,7 +54,7 @@ def best_reading(logits: F32, char: str, hint: str | None, vocabulary: Vocabular
     """`logits` f32 [C]. The likeliest candidate of the character, the hint's logit raised by `bonus`."""
     candidates = vocabulary.candidates[char]
     is_hint = np.array([vocabulary.classes[k] == hint for k in candidates])
-    return vocabulary.classes[candidates[int(np.argmax(logits[candidates] + bonus * is_hint))]]
+    return vocabulary.classes[int(candidates[np.argmax(logits[candidates] + bonus * is_hint)])]
 
 
 def evaluate(
@@ -62,7 +64,6 @@ def evaluate(
     phrases: PhraseTable,
     labelled: Sequence[Sentence],
     plain: Sequence[str],
-    phrase_bonus: float,
 ) -> Scores:
     network.eval()
     alone = joined = known = 0
@@ -74,7 +75,7 @@ def evaluate(
         hint = hint_at(phrases, segmenter, sentence)
         known += 1
         alone += best_reading(logits[sentence.index], char, None, vocabulary, 0) == sentence.syllable
-        joined += best_reading(logits[sentence.index], char, hint, vocabulary, phrase_bonus) == sentence.syllable
+        joined += best_reading(logits[sentence.index], char, hint, vocabulary, HINT_BONUS) == sentence.syllable
 
     def found(text: str) -> set[int]:
         return set(np.flatnonzero(run(network, vocabulary, segmenter, text)[1][:-1] > 0.5).tolist())

@@ -21,7 +21,13 @@ def export(network: ReadingNetwork, vocabulary: Vocabulary, folder: Path) -> Non
         str(folder / "polyphone.onnx"),
         input_names=["characters", "tags", "positions"],
         output_names=["logits", "pauses"],
-        dynamic_axes={"characters": {1: "T"}, "tags": {1: "T"}, "positions": {0: "K"}, "logits": {0: "K"}, "pauses": {1: "T"}},
+        dynamic_axes={
+            "characters": {1: "T"},
+            "tags": {1: "T"},
+            "positions": {0: "K"},
+            "logits": {0: "K"},
+            "pauses": {1: "T"},
+        },
         opset_version=OPSET,
         dynamo=False,
     )

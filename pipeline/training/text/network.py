@@ -38,7 +38,8 @@ class ConvBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        return x + self.dropout(torch.relu(self.norm(self.conv(x if mask is None else x * mask))))
+        change: Tensor = self.dropout(torch.relu(self.norm(self.conv(x if mask is None else x * mask))))
+        return x + change
 
 
 class ReadingNetwork(nn.Module):
@@ -84,9 +85,9 @@ class ReadingNetwork(nn.Module):
     def forward(
         self, characters: Tensor, tags: Tensor, positions: Tensor, lengths: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Logits of the readings at `positions` (i64 [K], into the flattened [B * T]) and of a pause after each character.
+        """Logits of the readings at `positions` and of a pause after each character.
 
-        Returns f32 [K, num_classes] and f32 [B, T].
+        `positions` is i64 [K], into the flattened [B * T]. Returns f32 [K, num_classes] and f32 [B, T].
         """
         recurrent, features = self.encode(characters, tags, lengths)
         pauses = self.pause_head(features)[..., 0]

@@ -1,4 +1,4 @@
-"""g2pM's published weights (PyPI package g2pM 0.1.2.5, Apache-2.0): the starting point and the teacher of the network."""
+"""g2pM's published weights (PyPI's g2pM 0.1.2.5, Apache-2.0): starting point and teacher of the network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pipeline.text.polyphone import BEGIN_ROW, END_ROW, UNKNOWN_ROW
 from pipeline.training.text.network import ReadingNetwork
@@ -24,7 +24,9 @@ class Teacher:
     @staticmethod
     def load(folder: Path) -> Teacher:
         """Reads the package's folder. The files are pickles: use only the published wheel."""
-        parts = {name: pickle.loads((folder / f"{name}.pkl").read_bytes()) for name in ("char2idx", "class2idx", "np_ckpt")}
+        parts = {
+            name: pickle.loads((folder / f"{name}.pkl").read_bytes()) for name in ("char2idx", "class2idx", "np_ckpt")
+        }
         ordered = sorted(parts["class2idx"], key=parts["class2idx"].__getitem__)
         weights = {name: torch.tensor(value) for name, value in parts["np_ckpt"].items()}
         rows, dim = weights["embedding.weight"].shape
@@ -66,5 +68,5 @@ class Teacher:
             if name == "2.bias":
                 target.fill_(float(source.min()))
             target[: len(source)] = source
-        nn.init.zeros_(network.reading_head[-1].weight)
-        nn.init.zeros_(network.reading_head[-1].bias)
+        for parameter in network.reading_head[-1].parameters():
+            nn.init.zeros_(parameter)

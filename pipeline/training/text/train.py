@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.text.phrases import PhraseTable
-from pipeline.text.polyphone import FIRST_ROW, Segmenter, Vocabulary
+from pipeline.text.polyphone import FIRST_ROW, Vocabulary
+from pipeline.text.segment import Segmenter
 from pipeline.training.text.corpus import Example, Labeller, Sentence, crop
 from pipeline.training.text.network import NetworkSize, ReadingNetwork
 from pipeline.training.text.teacher import Teacher
@@ -29,7 +30,7 @@ TEACHER_BATCH = 64
 def build_vocabulary(
     teacher: Teacher, characters: dict[str, str], labelled: Sequence[Sentence], plain: Sequence[Sentence]
 ) -> Vocabulary:
-    """The teacher's rows and classes first, then what the texts add. Polyphones are the characters that are labelled."""
+    """The teacher's rows and classes first, then what the texts add. Polyphones are the labelled characters."""
     counts = Counter(char for sentence in [*labelled, *plain] for char in sentence.text)
     rows = {char: row for char, row in teacher.vocabulary.items() if row >= FIRST_ROW}
     for char, count in sorted(counts.items()):
@@ -128,14 +129,21 @@ def train(
         optimizer = torch.optim.AdamW(parameter_groups(network, peak), weight_decay=0.01)
         num_steps = num_epochs * sum(1 for _ in batches(examples_of(), random.Random(0)))
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, [group["lr"] for group in optimizer.param_groups], total_steps=num_steps + num_epochs * 20, pct_start=0.1)
+            optimizer,
+            [group["lr"] for group in optimizer.param_groups],
+            total_steps=num_steps + num_epochs * 20,
+            pct_start=0.1,
+        )
         for _ in range(num_epochs):
             network.train()
             losses = [_step(network, batch, optimizer, schedule) for batch in batches(examples_of(), rng)]
             epoch += 1
             torch.save(network.state_dict(), checkpoint)
             mean = np.mean(losses, axis=0)
-            print(f"epoch {epoch} {time.monotonic() - started:.0f} s loss {mean[0]:.4f} {mean[1]:.4f} {report(epoch)}", flush=True)
+            print(
+                f"epoch {epoch} {time.monotonic() - started:.0f} s loss {mean[0]:.4f} {mean[1]:.4f} {report(epoch)}",
+                flush=True,
+            )
 
 
 def parameter_groups(network: ReadingNetwork, peak: float) -> list[dict[str, Any]]:
@@ -155,7 +163,7 @@ def _step(
 ) -> tuple[float, float]:
     reading_loss, pause_loss = loss_of(network, batch)
     optimizer.zero_grad(set_to_none=True)
-    (reading_loss + 0.5 * pause_loss).backward()
+    torch.autograd.backward(reading_loss + 0.5 * pause_loss)
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimizer.step()
     schedule.step()

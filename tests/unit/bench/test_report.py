@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,10 @@ def test_a_tables_columns_line_up_for_wide_characters() -> None:
     lines = Table("Title", ["text", "n"], [["中文", "1"], ["ab", "22"]], "a note").markdown().splitlines()
     assert lines[2:6] == ["| text | n  |", "| ---- | -- |", "| 中文 | 1  |", "| ab   | 22 |"]
     assert lines[-1] == "a note"
+
+
+def test_without_matplotlib_there_is_no_picture_but_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    written = report_of(Measured([], [Table("Title", ["a"], [["1"]])])).write(tmp_path / "new")
+    assert [file.name for file in written] == ["bench.json", "bench.md"]
+    assert all(file.stat().st_size for file in written)

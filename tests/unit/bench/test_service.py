@@ -11,7 +11,8 @@ import pytest
 
 from pipeline.acoustic.engine import Engine
 from pipeline.acoustic.token_stream import TokenStream
-from pipeline.bench.service import Service, WindowedAcousticModel, configured, measure_service, measure_start
+from pipeline.bench.service import Service, configured, measure_service, measure_start
+from pipeline.bench.variants import WindowedAcousticModel
 from pipeline.bench.workload import of_fixed_length, request_for, utterances_of
 from pipeline.runtime.bundle import Bundle
 from pipeline.types import SpeechTokens, Utterance, Voice

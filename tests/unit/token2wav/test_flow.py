@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline.export.checkpoint import load_checkpoint
-from pipeline.token2wav.flow import schedule
 from pipeline.token2wav.token2wav import OnnxToken2Wav
 from pipeline.types import Prompt, Voice
 from tests.unit.token2wav.conftest import REFERENCE
@@ -59,19 +59,10 @@ def test_guidance_zero_evaluates_the_condition_alone(
     z = frames(golden["flow.z"])
     condition = flow.condition(golden["speech_tokens"][0], voice)
     x = z.copy()
-    for t, next_t in zip(flow.times[:-1], flow.times[1:], strict=True):
+    for t, next_t in pairwise(flow.solver.times):
         x += np.float32(next_t - t) * flow.velocity(condition, x, t)
     monkeypatch.setattr(flow, "spec", flow.spec.model_copy(update={"guidance": 0.0}))
     np.testing.assert_array_equal(flow.solve(condition, z), x)
-
-
-def test_schedules_run_from_noise_to_mel() -> None:
-    for name in ("cosine", "linear"):
-        times = schedule(name, 10)
-        assert (times[0], len(times)) == (0, 11)
-        assert times[-1] == pytest.approx(1)
-        assert (np.diff(times) > 0).all()
-    assert np.diff(schedule("cosine", 10))[0] < np.diff(schedule("cosine", 10))[-1]
 
 
 def test_an_embedding_counts_by_its_direction(token2wav: OnnxToken2Wav, golden: dict[str, np.ndarray]) -> None:

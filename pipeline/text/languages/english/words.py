@@ -243,10 +243,6 @@ def _programming(match: Match) -> str:
     return match.group(1) + {"++": " plus plus", "#": " sharp"}[match.group(2)]
 
 
-def _hashtag(match: Match) -> str:
-    return f"hashtag {match.group(1).replace('_', ' ')}"
-
-
 def _list_number(match: Match) -> str:
     return f"{cardinal(match.group(1))}, "
 
@@ -283,7 +279,7 @@ RULES = (
         _dotted_word,
     ),
     Rule(".", r"(?<![A-Za-z0-9])()\.(NET|Net)(?![A-Za-z])", _dotted_word),
-    Rule("#", r"#(\w{1,60})", _hashtag),
+    Rule("#", r"#(?=\w)", constant("hashtag ")),
     Rule("^", r"\s?\^\s?\(?(-?\w{1,6})\)?", _power),
     Rule("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", r"([⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]{1,12})", _power),
     Rule("₀₁₂₃₄₅₆₇₈₉", r"[₀₁₂₃₄₅₆₇₈₉]{1,12}", _subscript),

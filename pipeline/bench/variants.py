@@ -1,0 +1,68 @@
+"""Ways to run the acoustic model that the ladder compares with the product's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import numpy as np
+
+from pipeline.acoustic.engine import Engine
+from pipeline.acoustic.speech_lm import LMPrompt, OnnxSpeechLM
+from pipeline.acoustic.token_stream import TokenStream
+from pipeline.types import F32, I64, SpeechTokens, Utterance
+
+
+class UncachedLM:
+    """The speech LM without a KV cache: every step reads each sequence again from its beginning."""
+
+    def __init__(self, lm: OnnxSpeechLM) -> None:
+        self._lm = lm
+        self._prompts: list[LMPrompt] = []
+        self.num_speech_tokens, self.max_context = lm.num_speech_tokens, lm.max_context
+
+    def prefill(self, prompts: Sequence[LMPrompt]) -> F32:
+        self._prompts += prompts
+        return self._run(prompts)
+
+    def decode(self, token_ids: I64) -> F32:
+        self._prompts = [
+            LMPrompt(prompt.text_ids, prompt.speaker, np.append(prompt.speech_prefix, token))
+            for prompt, token in zip(self._prompts, token_ids, strict=True)
+        ]
+        return self._run(self._prompts)
+
+    def retire(self, slot: int) -> None:
+        last = self._prompts.pop()
+        if slot < len(self._prompts):
+            self._prompts[slot] = last
+
+    def _run(self, prompts: Sequence[LMPrompt]) -> F32:
+        logits = self._lm.prefill(prompts)
+        for slot in reversed(range(len(prompts))):
+            self._lm.retire(slot)
+        return logits
+
+
+class WindowedAcousticModel:
+    """Arrivals of a window share one prefill: what the acoustic model's deployment does, in process."""
+
+    def __init__(self, engine: Engine, window_s: float) -> None:
+        self._engine = engine
+        self._window_s = window_s
+        self._arrivals: list[tuple[Utterance, asyncio.Future[TokenStream]]] = []
+
+    async def generate(self, utterance: Utterance) -> AsyncIterator[SpeechTokens]:
+        loop = asyncio.get_running_loop()
+        if not self._arrivals:
+            loop.call_later(self._window_s, self._admit)
+        admitted: asyncio.Future[TokenStream] = loop.create_future()
+        self._arrivals.append((utterance, admitted))
+        async for tokens in await admitted:
+            yield tokens
+
+    def _admit(self) -> None:
+        arrivals, self._arrivals = self._arrivals, []
+        streams = self._engine.submit([utterance for utterance, _ in arrivals])
+        for (_, admitted), stream in zip(arrivals, streams, strict=True):
+            admitted.set_result(stream)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.text.phrases import DATA, PhraseTable, read_lines, read_words
+from pipeline.text.pronounce import speak, spoken_pinyin
+from pipeline.text.sandhi import Sandhi
+
+CASES = [line.split("\t") for line in read_lines(Path(__file__).parent / "cases" / "spoken.tsv")]
+
+
+@pytest.mark.parametrize(("text", "spoken"), CASES, ids=[case[0] for case in CASES])
+def test_spoken_syllables(text: str, spoken: str) -> None:
+    assert " ".join(spoken_pinyin(text)) == spoken
+
+
+@pytest.mark.parametrize("text", ["", "儿", "一", "不", "a儿", "一儿", "不不", "，一，", "子", "头儿", "一一一"])
+def test_odd_texts_have_one_item_per_character(text: str) -> None:
+    assert len(speak(text).syllables) == len(text)
+
+
+def test_sandhi_stops_at_punctuation() -> None:
+    assert spoken_pinyin("好，好")[0] == "hao3"
+
+
+def test_words_of_the_neutral_list_lose_their_last_tone() -> None:
+    sandhi = Sandhi(PhraseTable({"东西": (None, "5")}))
+    assert sandhi.spoken("东西", ["dong1", "xi1"], [0, 0]) == ["dong1", "xi5"]
+    assert sandhi.spoken("东西", ["dong1", "xi1"], [0, 1]) == ["dong1", "xi5"]
+    assert sandhi.spoken("山东西部", ["shan1", "dong1", "xi1", "bu4"], [0, 0, 1, 1])[2] == "xi1"
+
+
+def test_the_neutral_list_holds_words_only() -> None:
+    assert all(2 <= len(word) <= 4 for word in read_words(DATA / "neutral.txt"))
