@@ -16,13 +16,14 @@ from pipeline.bench.process import CpuMeter, peak_rss_mb
 from pipeline.bench.stopwatch import StageTimes, Stopwatch
 from pipeline.bench.workload import offline_config, request_for
 from pipeline.build import build_frontend
+from pipeline.config import AcousticConfig
 from pipeline.runtime.bundle import Bundle, Precision
 from pipeline.token2wav.flow import OnnxFlow
 from pipeline.token2wav.noise import NoiseStream, gaussian_frames
 from pipeline.token2wav.vocoder import OnnxVocoder
 from pipeline.types import F32, I64
 
-MAX_CONTEXT = 4096
+MAX_CONTEXT = AcousticConfig().max_context
 WARM_UP_TOKENS = 50
 TEXT_REPEATS = 6
 

@@ -114,8 +114,10 @@ def save_model(model: onnx.ModelProto, path: Path) -> None:
     if model.ByteSize() <= MAX_SINGLE_FILE_SIZE:
         onnx.save(model, path)
         return
-    path.with_name(f"{path.name}.data").unlink(missing_ok=True)  # onnx would append to it
-    onnx.save(model, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=MIN_HALF_SIZE)
+    data = path.with_name(f"{path.name}.data")
+    data.unlink(missing_ok=True)  # onnx would append to it
+    onnx.save(model, path, save_as_external_data=True, location=data.name, size_threshold=MIN_HALF_SIZE)
+    data.chmod(path.stat().st_mode)  # onnx lets nobody else read it, and a service may run as another user
     onnx.load_external_data_for_model(model, str(path.parent))
 
 
