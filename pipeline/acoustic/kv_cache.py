@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import mmap
+
 import numpy as np
 
 from pipeline.types import F32, I64
@@ -15,8 +18,8 @@ class KVCache:
 
     def __init__(self, *, num_layers: int, num_slots: int, num_heads: int, num_positions: int, head_dim: int) -> None:
         shape = (num_slots, num_heads, num_positions, head_dim)
-        self.keys: list[F32] = [np.zeros(shape, np.float32) for _ in range(num_layers)]
-        self.values: list[F32] = [np.zeros(shape, np.float32) for _ in range(num_layers)]
+        self.keys: list[F32] = [_lazy_zeros(shape) for _ in range(num_layers)]
+        self.values: list[F32] = [_lazy_zeros(shape) for _ in range(num_layers)]
         self.num_slots = num_slots
         self.num_running = 0
         self._lengths: I64 = np.zeros(num_slots, np.int64)
@@ -48,3 +51,11 @@ class KVCache:
             self._lengths[slot] = length
         self.num_running = last
         return last if slot != last else None
+
+
+def _lazy_zeros(shape: tuple[int, ...]) -> F32:
+    """Zeros in pages of their own. numpy's would be huge pages: each head's few first positions would commit 2 MB."""
+    memory = mmap.mmap(-1, math.prod(shape) * np.dtype(np.float32).itemsize)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, np.float32).reshape(shape)

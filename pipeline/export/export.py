@@ -22,6 +22,13 @@ from pipeline.export.receptive_field import f0_receptive_field, receptive_field
 from pipeline.export.report import ParityReport
 from pipeline.export.tokenizer_files import tokenizer_of, write_tokenizer_files
 from pipeline.export.torch_engine import TorchEngine
+from pipeline.export.vocoder_int8 import (
+    MIN_SIGNAL_TO_NOISE_DB,
+    build_int8_vocoder,
+    measure_ranges,
+    signal_to_noise_db,
+    vocoder_examples,
+)
 from pipeline.model.config import HiFTConfig, LMConfig
 from pipeline.runtime.bundle import (
     Bundle,
@@ -37,12 +44,13 @@ from pipeline.runtime.bundle import (
     write_manifest,
     write_voices,
 )
+from pipeline.token2wav.source import HarmonicSource
 from pipeline.types import F32
 
 Progress = Callable[[str], None]
 
 # graphs that differ between precisions
-QUANTIZED: frozenset[GraphName] = frozenset({"lm_prefix", "lm", "flow_encoder", "flow_estimator"})
+QUANTIZED: frozenset[GraphName] = frozenset({"lm_prefix", "lm", "flow_encoder", "flow_estimator", "vocoder"})
 
 # what each tokenizer's models speak; the bundled voice's phonemes cover two languages
 _LANGUAGES = {"whisper-bpe": ("zh", "en", "ja", "yue", "ko"), "phoneme": ("zh", "en")}
@@ -101,8 +109,8 @@ def write_graphs(
     write_voices(folder, checkpoint.voices)
     graphs: dict[Precision, dict[GraphName, str]] = {}
     for precision in dict.fromkeys(precisions):
-        graphs[precision] = dict(next(iter(graphs.values()), {}))
-        for graph_name, model in _models(checkpoint, precision, is_first=len(graphs) == 1):
+        graphs[precision] = {}
+        for graph_name, model in _models(checkpoint, precision, progress):
             file = f"{graph_name}.{precision}.onnx" if graph_name in QUANTIZED else f"{graph_name}.onnx"
             graphs[precision][graph_name] = file
             if not (folder / file).exists():
@@ -111,13 +119,26 @@ def write_graphs(
     return write_manifest(folder, _manifest(checkpoint, name, description, graphs))
 
 
-def _models(checkpoint: Checkpoint, precision: Precision, *, is_first: bool) -> Iterator[tuple[GraphName, ModelProto]]:
-    """The graphs of a precision; those of HiFT are the same in each, and only made for the first."""
+def _models(checkpoint: Checkpoint, precision: Precision, progress: Progress) -> Iterator[tuple[GraphName, ModelProto]]:
     config = checkpoint.config
     yield from build_lm_graphs(_state(checkpoint.llm), config.lm, precision).items()
     yield from build_flow_graphs(_state(checkpoint.flow), config.flow, precision).items()
-    if is_first:
-        yield from build_hift_graphs(_state(checkpoint.hift), config.hift).items()
+    hift = build_hift_graphs(_state(checkpoint.hift), config.hift)
+    if precision == "int8":
+        hift["vocoder"] = _int8_vocoder(checkpoint, hift["vocoder"], progress)
+    yield from hift.items()
+
+
+def _int8_vocoder(checkpoint: Checkpoint, exact: ModelProto, progress: Progress) -> ModelProto:
+    """In 8 bits where that comes near enough to `exact` on an example that its scales are not from."""
+    config, state = checkpoint.config.hift, _state(checkpoint.hift)
+    progress("measuring the vocoder's ranges")
+    *examples, held_out = vocoder_examples(checkpoint, _vocoder_spec(config, checkpoint.hift.m_source.l_linear))
+    model = build_int8_vocoder(state, config, measure_ranges(state, config, examples))
+    ratio = signal_to_noise_db(exact, model, [held_out])
+    is_near = ratio >= MIN_SIGNAL_TO_NOISE_DB
+    progress(f"vocoder in int8: {ratio:.1f} dB signal to noise{'' if is_near else ', too little: it stays fp32'}")
+    return model if is_near else exact
 
 
 def _state(module: Module) -> dict[str, F32]:
@@ -195,7 +216,9 @@ def _example(checkpoint: Checkpoint) -> Case:
     z = random.standard_normal((1, config.flow.mel_bins, num_frames), dtype=np.float32)
     inputs: dict[str, Array] = {"text": text, "speech_tokens": tokens, "spk_embedding": speaker, "flow.z": z}
     mel = torch_engine.mel(z, tokens, speaker, None)
-    source = random.standard_normal((1, 1, num_frames * config.hift.samples_per_frame), dtype=np.float32) * 0.1
+    f0 = torch_engine.f0(mel)
+    harmonic = HarmonicSource(_vocoder_spec(config.hift, checkpoint.hift.m_source.l_linear), config.sample_rate)
+    source = harmonic.make(f0[0], harmonic.phases(f0[0], 0.0)[:-1], 0, 0)[None, None]
     outputs: dict[str, Array] = {
         "lm.text_encoder_out": torch_engine.text_encoder_out(text),
         "lm.prefill_input": torch_engine.prefill_input(text, speaker),
@@ -204,7 +227,7 @@ def _example(checkpoint: Checkpoint) -> Case:
         "flow.estimator_t0.3": torch_engine.estimator(z, tokens, speaker, None),
         "flow.mel_10steps": mel,
         "hift.mel": mel,
-        "hift.f0": torch_engine.f0(mel),
+        "hift.f0": f0,
         "hift.source": source,
         "hift.wave": torch_engine.wave(mel, source),
     }

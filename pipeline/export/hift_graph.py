@@ -30,7 +30,7 @@ def build_hift_graphs(state: State, config: HiFTConfig) -> dict[GraphName, Model
     vocoder: mel f32 [B, T, mel_bins], source f32 [B, T * hop] -> wave f32 [B, T * hop] in [-1, 1].
     """
     weights = fold_weight_norm(state)
-    return {"f0_predictor": _f0_predictor(weights), "vocoder": _Vocoder(weights, config).build()}
+    return {"f0_predictor": _f0_predictor(weights), "vocoder": Vocoder(weights, config).build()}
 
 
 def fold_weight_norm(state: State) -> dict[str, F32]:
@@ -134,7 +134,9 @@ class _ConvNet:
         return value
 
 
-class _Vocoder(_ConvNet):
+class Vocoder(_ConvNet):
+    """The whole vocoder but its F0 predictor."""
+
     def __init__(self, weights: Mapping[str, F32], config: HiFTConfig) -> None:
         super().__init__("vocoder", weights)
         self.config = config
@@ -182,10 +184,14 @@ class _Vocoder(_ConvNet):
 
     def resblock(self, x: str, name: str, dilations: Sequence[int]) -> str:
         for index, dilation in enumerate(dilations):
-            y = self.conv(self.snake(x, f"{name}.activations1.{index}"), f"{name}.convs1.{index}", dilation=dilation)
-            y = self.conv(self.snake(y, f"{name}.activations2.{index}"), f"{name}.convs2.{index}")
+            y = self.snake(x, f"{name}.activations1.{index}")
+            y = self.snake(self.resblock_conv(y, f"{name}.convs1.{index}", dilation), f"{name}.activations2.{index}")
+            y = self.resblock_conv(y, f"{name}.convs2.{index}", 1)
             x = self.graph.add(y, x)
         return x
+
+    def resblock_conv(self, x: str, name: str, dilation: int) -> str:
+        return self.conv(x, name, dilation=dilation)
 
     def snake(self, x: str, name: str) -> str:
         """x + sin(alpha x)^2 / alpha, per channel (arXiv 2006.08195)."""

@@ -24,8 +24,8 @@ Array = NDArray[Any]
 TOLERANCE = 1e-4
 SOLVER_TOLERANCE = 1e-3  # ten evaluations add up
 F0_UNIT_HZ = 100.0  # F0 is in Hz: at 200 Hz neighbouring float32 numbers lie 1.5e-5 apart, so its bound is relative
-QUANTIZED_LOG_PROBS_TOLERANCE = 0.5  # their standard deviation is of the order of 1
-QUANTIZED_TOLERANCE = 0.15  # of other arrays, relative to the largest value
+QUANTIZED_LOG_PROBS_TOLERANCE = 0.5  # 0.04 at 300M dimensions with random weights; trained ones have outliers
+QUANTIZED_TOLERANCE = 0.15  # of other arrays, relative to the largest value; 0.06 there
 ESTIMATOR_TIME = 0.3
 
 # the spelling of files with several utterances -> the spelling of files with one
@@ -206,7 +206,7 @@ def _tolerance(case: Case, name: str) -> float:
 def _quantized_tolerance(case: Case, name: str) -> float:
     if name == "lm.log_probs":
         return QUANTIZED_LOG_PROBS_TOLERANCE
-    if name.replace("flow.prompt.", "flow.") in _SCALED:
+    if name.replace("flow.prompt.", "flow.") in _SCALED | {"hift.wave"}:
         return QUANTIZED_TOLERANCE * float(np.abs(case[name]).max())
     return _tolerance(case, name)
 

@@ -28,7 +28,7 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 VOICES = "voices.npz"
 
-GraphName = Literal["lm_prefix", "lm_tables", "lm", "lm_tables", "flow_encoder", "flow_estimator", "f0_predictor", "vocoder"]
+GraphName = Literal["lm_prefix", "lm_tables", "lm", "flow_encoder", "flow_estimator", "f0_predictor", "vocoder"]
 Precision = Literal["fp32", "int8"]
 
 

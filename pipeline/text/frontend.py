@@ -23,7 +23,13 @@ from pipeline.text.writer import Normalize, Pronounce, ScriptWriter
 from pipeline.types import SpeechRequest, Utterance
 
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
-_WARM_UP = "今天是2024年5月1日，重庆的GPU很快。It costs $3.50, see you at 10:30!"
+_WARM_UP = {
+    "zh": "今天是2024年5月1日，重庆的GPU很快。",
+    "en": "It costs $3.50, see you at 10:30!",
+    "ja": "今日は3月5日、GPUは速いです。",
+    "ko": "오늘은 3월 5일, GPU가 빠릅니다.",
+    "yue": "佢今日買咗3個蘋果。",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +84,11 @@ class Frontend:
         self._writer = ScriptWriter(normalize, pronounce, self.lexicon, takes_readings=tokenizer.takes_readings)
 
     def warm_up(self) -> None:
-        """Loads dictionaries and fills caches, so that the first request does not wait for them."""
-        self.preview(_WARM_UP)
+        """Loads the dictionaries of the model's languages, so that no request waits for them."""
+        for language in self._bundle.manifest.languages:
+            if text := _WARM_UP.get(language):
+                self.preview(text, language)
+                self._tokenizer.encode(text)  # by its own rules, too
 
     def prepare(self, request: SpeechRequest) -> list[Utterance]:
         """Utterances in reading order, at least one. A pause before the first word is left out.

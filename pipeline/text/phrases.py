@@ -8,7 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable  # since Python 3.11
 
 DATA = files("pipeline.text") / "data"
 
@@ -33,32 +36,33 @@ class PhraseTable:
     """Phrases and their syllables; the longest match wins, from left to right."""
 
     def __init__(self, phrases: Mapping[str, str | Syllables]) -> None:
-        """`phrases` maps a word to its syllables, one per character; a string separates them by spaces."""
-        self._phrases = phrases
-        lengths: dict[str, set[int]] = defaultdict(set)
-        for phrase in phrases:
-            lengths[phrase[0]].add(len(phrase))
-        self._lengths = {first: sorted(found - {1}, reverse=True) for first, found in lengths.items()}
+        """`phrases` maps a word to its syllables, one per character; a string separates them by spaces.
 
-    def __len__(self) -> int:
-        return len(self._phrases)
+        A single character is no phrase.
+        """
+        self._phrases = phrases
+        self._longest: dict[str, int] = {}  # by the first two characters
+        for phrase in phrases:
+            if len(phrase) > 1:
+                self._longest[phrase[:2]] = max(len(phrase), self._longest.get(phrase[:2], 0))
 
     def matches(self, text: str, word_of: Sequence[int]) -> Iterator[Match]:
         """Phrases of `text`. `word_of[i]` numbers the word that character i belongs to.
 
         A phrase lies inside one word or covers whole words, so that 了解 is not found in 为了|解决.
         """
-        start = 0
-        while start < len(text):
-            match = self._match_at(text, start, word_of)
-            if match:
-                yield match
-            start = match.end if match else start + 1
+        end = 0
+        for start in range(len(text) - 1):
+            if start >= end and (longest := self._longest.get(text[start : start + 2])):
+                match = self._match_at(text, start, min(start + longest, len(text)), word_of)
+                if match:
+                    yield match
+                    end = match.end
 
-    def _match_at(self, text: str, start: int, word_of: Sequence[int]) -> Match | None:
-        for length in self._lengths.get(text[start], ()):
-            syllables = self._phrases.get(text[start : start + length])
-            if syllables and start + length <= len(text) and _respects_words(word_of, start, start + length):
+    def _match_at(self, text: str, start: int, last_end: int, word_of: Sequence[int]) -> Match | None:
+        for end in range(last_end, start + 1, -1):
+            syllables = self._phrases.get(text[start:end])
+            if syllables and _respects_words(word_of, start, end):
                 return Match(start, tuple(syllables.split()) if isinstance(syllables, str) else syllables)
         return None
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
 
 from pipeline.text.mandarin import is_hanzi
+from pipeline.text.pronounce import pinyin
 from pipeline.text.readings import Reading
 from pipeline.text.script import Script
 
 
-def respelled(script: Script, pronounce: Callable[[Script], Script]) -> Script:
+def respelled(
+    script: Script, pronounce: Callable[[Script], Script], cite: Callable[[str], Sequence[str]] = pinyin
+) -> Script:
     """The script with given syllables written as homophones where its characters would be read otherwise.
 
-    `pronounce` tells how they would be read. Phones, and syllables without a homophone, keep the word as it is.
+    `pronounce` tells how they would be spoken, `cite` how a dictionary writes that, before tone sandhi; a given
+    syllable may be either. Phones, and syllables without a homophone, keep the word as it is.
     """
     if not script.has_readings:
         return script
-    usual = pronounce(Script.plain(script.text, "zh")).readings
-    rows = zip(script.text, script.readings, usual, strict=True)
-    return replace(script, text="".join(char if given == read else _respell(char, given) for char, given, read in rows))
+    spoken = pronounce(Script.plain(script.text, "zh")).readings
+    rows = zip(script.text, script.readings, spoken, cite(script.text), strict=True)
+    text = "".join(char if given in usual else _respell(char, given) for char, given, *usual in rows)
+    return replace(script, text=text)
 
 
 def _respell(char: str, given: Reading) -> str:

@@ -36,8 +36,8 @@ class Sandhi:
 
     @staticmethod
     def load() -> Sandhi:
-        words = read_words(DATA / "neutral.txt")
-        return Sandhi(PhraseTable({word: (None,) * (len(word) - 1) + ("5",) for word in words}))
+        words = {word.lstrip("!"): "5" if word[0] != "!" else None for word in read_words(DATA / "neutral.txt")}
+        return Sandhi(PhraseTable({word: (None,) * (len(word) - 1) + (tone,) for word, tone in words.items()}))
 
     def spoken(self, text: str, syllables: Sequence[str], word_of: Sequence[int]) -> list[str]:
         """One item per character; an 儿 that becomes the r of the syllable before it is empty.

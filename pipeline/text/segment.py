@@ -1,48 +1,41 @@
-"""Chinese word segmentation: jieba's, loaded without its log lines and without its cache file."""
+"""Chinese word segmentation: the dictionary and cuts of jieba by rjieba, which loads in a fraction of its time."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
+import re
 from functools import lru_cache
-from importlib.resources import files
 from typing import Protocol
+
+# jieba guesses words in runs of these only; rjieba's hidden Markov model also joins rarer hanzi.
+_RUN = re.compile("[\u4e00-\u9fd5]+|[^\u4e00-\u9fd5]")
+_HALF_PAIR = re.compile("[\ud800-\udfff]")  # which Rust's strings cannot hold
 
 
 class Segmenter(Protocol):
-    def cut(self, sentence: str, cut_all: bool = False, HMM: bool = True) -> Iterator[str]:
-        """Words in order; together they are the sentence."""
+    def cut(self, sentence: str, HMM: bool = True) -> list[str]:
+        """Words in order; together they are as long as the sentence. With `HMM` unknown words are guessed."""
         ...
+
+
+class JiebaSegmenter:
+    """The words of jieba 0.42: on any text without its hidden Markov model, on hanzi with it.
+
+    Half a surrogate pair comes back as a question mark.
+    """
+
+    def __init__(self) -> None:
+        import rjieba
+
+        self._cut = rjieba.cut
+
+    def cut(self, sentence: str, HMM: bool = True) -> list[str]:
+        sentence = _HALF_PAIR.sub("?", sentence)
+        if not HMM:
+            return self._cut(sentence, False)
+        return [word for run in _RUN.findall(sentence) for word in self._cut(run, True)]
 
 
 @lru_cache(maxsize=1)
 def load_segmenter() -> Segmenter:
-    """jieba's standard dictionary with its hidden Markov model for unknown words.
-
-    The prefix dictionary is built in memory. jieba's own `initialize` keeps a marshal file in the shared temporary
-    folder, which fails in a read-only container and would trust whatever another user left there.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pkg_resources and invalid escapes, on import
-        import jieba
-
-    segmenter = jieba.Tokenizer()
-    segmenter.FREQ, segmenter.total = prefix_table((files("jieba") / "dict.txt").read_text("utf-8"))
-    segmenter.initialized = True
-    return segmenter  # type: ignore[no-any-return]
-
-
-def prefix_table(dictionary: str) -> tuple[dict[str, int], int]:
-    """Counts of all words, 0 for their mere prefixes, and the sum; from lines of word, count and part of speech.
-
-    It equals jieba's `gen_pfdict` and takes two thirds of its time: a prefix that is there has its own prefixes.
-    """
-    fields = dictionary.split()
-    words, counts = fields[0::3], [int(count) for count in fields[1::3]]
-    table = dict(zip(words, counts, strict=True))
-    for word in words:
-        prefix = word[:-1]
-        while prefix and prefix not in table:
-            table[prefix] = 0
-            prefix = prefix[:-1]
-    return table, sum(counts)
+    """The one of this process: its dictionary takes 33 MB and a tenth of a second."""
+    return JiebaSegmenter()

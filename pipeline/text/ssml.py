@@ -59,9 +59,14 @@ class _Reader:
         except UnicodeEncodeError:
             raise InvalidRequest("SSML holds a lone surrogate: send valid Unicode.") from None
         except expat.ExpatError as error:
-            reason = expat.ErrorString(error.code)
-            raise InvalidRequest(f"SSML, line {error.lineno}, column {error.offset + 1}: {reason}.") from None
+            where = f"line {error.lineno}, column {error.offset + 1}"
+            raise InvalidRequest(f"SSML, {where}: {self._reason(error.code)}.") from None
         return self._segments or [Segment()]
+
+    def _reason(self, code: int) -> str:
+        if self._scopes and code == expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS]:
+            return f"the text ends before </{self._scopes[-1].name}>: write it"
+        return expat.ErrorString(code)
 
     @property
     def _where(self) -> str:

@@ -98,11 +98,12 @@ class _Guided:
     def velocity(self, x: F32, t: float, is_renewed: bool) -> F32:
         """With guidance as it was last evaluated, unless it is to be renewed, which costs as much again."""
         if not is_renewed:
-            return self._flow.velocity(self._condition, x, t) + self._push
-        self._x[:] = x
-        with_condition, without = self._flow._estimate(self._x, self._mu, self._speaker, self._known, t)
-        self._push = np.float32(self._flow.spec.guidance) * (with_condition - without)
-        result: F32 = with_condition + self._push
+            velocity = self._flow.velocity(self._condition, x, t)
+        else:
+            self._x[:] = x
+            velocity, without = self._flow._estimate(self._x, self._mu, self._speaker, self._known, t)
+            self._push = np.float32(self._flow.spec.guidance) * (velocity - without)
+        result: F32 = velocity + self._push
         return result
 
 

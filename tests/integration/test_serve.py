@@ -52,10 +52,11 @@ def free_port() -> int:
 
 
 def write_config(path: Path, port: int) -> None:
-    """serve_config.yaml on a port of its own, with a queue that a test can fill."""
+    """serve_config.yaml on a port of its own, with a queue that a test can fill and an empty user lexicon."""
     config = yaml.safe_load((ROOT / "serve_config.yaml").read_text("utf-8"))
     config["http_options"]["port"] = port
     config["applications"][0]["args"]["acoustic"] |= {"max_batch_size": MAX_BATCH_SIZE, "max_queued": MAX_QUEUED}
+    config["applications"][0]["args"]["text"]["lexicon"] = str(path.parent / "lexicon.db")
     path.write_text(yaml.safe_dump(config), "utf-8")
 
 
@@ -211,6 +212,27 @@ async def test_speed_scales_the_duration(service: Service) -> None:
             for speed in (1.0, 2.0)
         ]
     assert normal / fast == pytest.approx(2, rel=0.05)
+
+
+async def test_a_word_is_corrected_without_a_restart(service: Service) -> None:
+    async def normalized() -> str:
+        response = await client.post("/v1/text/preview", json={"text": "每小时km/h。"})
+        return str(response.json()["normalized"])
+
+    async with service.client() as client:
+        usual = await normalized()
+        stored = await client.put("/v1/lexicon/km%2Fh", json={"kind": "respelling", "value": "新的读法"})
+        assert stored.status_code == 200
+        assert stored.json()["word"] == "km/h"
+        await asyncio.sleep(stored.json()["in_force_within_s"])
+        assert "新的读法" in await normalized()
+        assert (await client.get("/v1/lexicon")).json()["data"] == [(await client.get("/v1/lexicon/km%2Fh")).json()]
+        refused = await client.put("/v1/lexicon/重庆", json={"kind": "pinyin", "value": "chong2 qong4"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_request")
+        assert (await client.delete("/v1/lexicon/km%2Fh")).json()["deleted"] is True
+        assert (await client.delete("/v1/lexicon/km%2Fh")).status_code == 404
+        await asyncio.sleep(stored.json()["in_force_within_s"])
+        assert await normalized() == usual
 
 
 async def test_health_and_readiness(service: Service) -> None:

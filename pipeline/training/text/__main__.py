@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     training.add_argument("--g2pm", type=Path, required=True, help="the folder of the unpacked g2pM 0.1.2.5 wheel")
     training.add_argument("--output", type=Path, default=Path(str(DATA)))
     training.add_argument("--checkpoint", type=Path, default=Path("polyphone.pt"))
+    training.add_argument("--initial", type=Path, help="a checkpoint to go on from, of the same texts")
     training.add_argument("--held-out", type=int, default=NUM_HELD_OUT, help="labelled sentences kept for the report")
     training.add_argument(
         "--final", action="store_true", help="train on the held-out sentences too: the report is void"
@@ -66,6 +67,8 @@ def run_training(options: argparse.Namespace) -> None:
     teacher, segmenter = Teacher.load(options.g2pm), load_segmenter()
     vocabulary = build_vocabulary(teacher, characters, labelled, plain.trained)
     network = new_network(vocabulary, teacher)
+    if options.initial:
+        network.load_state_dict(torch.load(options.initial, weights_only=True))
     print(
         f"{sum(p.numel() for p in network.parameters())} parameters, {len(vocabulary.candidates)} polyphones",
         flush=True,

@@ -126,6 +126,8 @@ def train(
     """`stages`: what to train on, for how many epochs, and the highest learning rate. A line is printed per epoch."""
     rng, epoch, started = random.Random(seed), 0, time.monotonic()
     for examples_of, num_epochs, peak in stages:
+        if num_epochs == 0:
+            continue
         optimizer = torch.optim.AdamW(parameter_groups(network, peak), weight_decay=0.01)
         num_steps = num_epochs * sum(1 for _ in batches(examples_of(), random.Random(0)))
         schedule = torch.optim.lr_scheduler.OneCycleLR(

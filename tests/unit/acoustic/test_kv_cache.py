@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -55,3 +57,18 @@ def test_a_slot_that_does_not_run_cannot_end(cache: KVCache) -> None:
 
 def test_any_range_of_slots_is_one_piece_of_memory(cache: KVCache) -> None:
     assert all(buffer[1:3].flags.c_contiguous for buffer in (*cache.keys, *cache.values))
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux tells how much memory is committed")
+def test_memory_is_committed_only_where_positions_are_written() -> None:
+    before = committed_bytes()
+    cache = KVCache(num_layers=4, num_slots=8, num_heads=16, num_positions=2048, head_dim=64)
+    for buffer in (*cache.keys, *cache.values):
+        buffer[:, :, :100] = 1
+    reserved = sum(buffer.nbytes for buffer in (*cache.keys, *cache.values))
+    assert committed_bytes() - before < 0.1 * reserved
+
+
+def committed_bytes() -> int:
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss:"))

@@ -113,7 +113,7 @@ async def test_a_preview_takes_a_speech_requests_options(send: Request) -> None:
         ({"text": "a", "normalize": "no"}, "normalize", "boolean"),
         ({"text": "a", "voice": "x"}, None, "a preview request has: text, input, language, normalize"),
         ({"text": "[pause:5h]a"}, None, "write it as 500ms"),
-        ({"text": "<speak>a"}, None, "column 9"),
+        ({"text": "<speak>a"}, None, "column 9: the text ends before </speak>"),
     ],
     ids=lambda value: repr(value)[:24],
 )

@@ -1,4 +1,4 @@
-"""LM graphs of all kinds of dimensions against torch, padding that changes no bit, and 8-bit linear layers."""
+"""LM graphs of all kinds of dimensions against torch, and padding that changes no bit."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from onnx import TensorProto
 
 from pipeline.acoustic.lm_tables import sinusoids
 from pipeline.acoustic.speech_lm import LMPrompt, OnnxSpeechLM
-from pipeline.export.graph import GraphBuilder
 from pipeline.export.lm_graph import build_lm_graphs, padded_head_dim
 from pipeline.export.lm_prefix_graph import build_lm_prefix
-from pipeline.export.quantize import int8_linear
 from pipeline.model.config import EncoderConfig, LMConfig, read_config
 from pipeline.model.lm import TransformerLM
 from pipeline.runtime.bundle import LMSpec
@@ -174,34 +171,3 @@ def spec_of(config: LMConfig, decoder: EncoderConfig) -> LMSpec:
 @pytest.mark.parametrize(("head_dim", "padded"), [(8, 8), (6, 8), (64, 64), (65, 72)])
 def test_heads_are_padded_to_what_the_attention_operator_takes(head_dim: int, padded: int) -> None:
     assert padded_head_dim(head_dim) == padded
-
-
-@pytest.fixture(scope="module")
-def quantized() -> tuple[Session, F32, F32]:
-    random = np.random.default_rng(2)
-    weight, bias = random.standard_normal((48, 100), np.float32), random.standard_normal(48, np.float32)
-    graph = GraphBuilder("linear")
-    y = int8_linear(graph, graph.input("x", TensorProto.FLOAT, ["M", 100]), "linear", weight, bias)
-    graph.output("y", y, TensorProto.FLOAT, ["M", 48])
-    return make_session(graph.model().SerializeToString(), num_threads=1), weight, bias
-
-
-def test_eight_bits_are_near_the_exact_product(quantized: tuple[Session, F32, F32]) -> None:
-    session, weight, bias = quantized
-    x = np.random.default_rng(3).standard_normal((7, 100), np.float32)
-    expected = x @ weight.T + bias
-    error = session.run({"x": x})["y"] - expected
-    assert np.sqrt(np.mean(error**2)) < 0.02 * expected.std()
-
-
-def test_a_row_of_eight_bits_does_not_depend_on_its_neighbours(quantized: tuple[Session, F32, F32]) -> None:
-    session, _, bias = quantized
-    x = (
-        np.random.default_rng(4).standard_normal((9, 100), np.float32)
-        * np.logspace(-3, 3, 9, dtype=np.float32)[:, None]
-    )
-    x[4] = 0
-    together = session.run({"x": x})["y"]
-    alone = [session.run({"x": row[None]})["y"][0] for row in x]
-    np.testing.assert_array_equal(together, np.stack(alone))
-    np.testing.assert_array_equal(together[4], bias)

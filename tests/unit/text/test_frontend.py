@@ -197,18 +197,18 @@ def test_given_pinyin_is_spoken_by_a_phoneme_voice(make: Make) -> None:
 
 
 def test_given_pinyin_is_respelled_only_where_the_reading_differs(make: Make) -> None:
-    (utterance,) = prepare(make(Letters()), "去[pinyin:chong2 qing4]重庆[/pinyin]吧")
-    assert utterance.text == "去崇庆吧"
+    (utterance,) = prepare(make(Letters()), "去[pinyin:chong2 qing3]重庆[/pinyin]吧")
+    assert utterance.text == "去重请吧"
 
 
 def test_the_lexicon_gives_readings_and_respellings(make: Make) -> None:
     lexicon = lexicon_of(
-        Entry("重庆", "pinyin", "chong2 qing4"),
+        Entry("重庆", "pinyin", "chong2 qing3"),
         Entry("K8s", "respelling", "kubernetes"),
         Entry("AI", "respelling", "A I"),
     )
     (utterance,) = prepare(make(Letters(), lexicon), "在重庆用K8s跑AI。")
-    assert utterance.text == "在崇庆用kubernetes跑A I。"
+    assert utterance.text == "在重请用kubernetes跑A I。"
     spelled, whole = prepare(make(None, lexicon), "AI。")[0], PhonemeTokenizer.open(GOLDEN).encode("AI。")
     assert spelled.text_ids == tuple(whole)
 
@@ -216,8 +216,8 @@ def test_the_lexicon_gives_readings_and_respellings(make: Make) -> None:
 def test_a_change_of_the_lexicon_is_heard_at_once(make: Make, tmp_path: Path) -> None:
     frontend = make(Letters(), Lexicon(SqliteLexicon(tmp_path / "lexicon.db")))
     assert texts(prepare(frontend, "重来。")) == ["重来。"]
-    frontend.lexicon.put(Entry("重来", "pinyin", "chong2 lai2"))
-    assert texts(prepare(frontend, "重来。")) == ["崇来。"] or texts(prepare(frontend, "重来。"))[0][0] == "崇"
+    frontend.lexicon.put(Entry("重来", "pinyin", "zhong3 lai2"))
+    assert texts(prepare(frontend, "重来。")) == ["肿来。"]
 
 
 def test_preview_shows_spans_normal_form_pieces_and_the_origin_of_readings(make: Make) -> None:

@@ -1,18 +1,14 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from io import BytesIO
 from pathlib import Path
 
-import jieba
 import pytest
 
 from pipeline.errors import BundleError
 from pipeline.text import english, mandarin
 from pipeline.text.phoneme import PhonemeTokenizer
 from pipeline.text.readings import parse_phones, parse_pinyin
-from pipeline.text.segment import load_segmenter, prefix_table
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "phoneme"
 EXAMPLES = json.loads((GOLDEN / "examples.json").read_text("utf-8"))
@@ -86,18 +82,6 @@ def test_unknown_words_are_guessed_with_one_primary_stress() -> None:
     assert pronunciation.count("'") == 1
 
 
-def test_jieba_prints_nothing_and_leaves_no_cache_file(
-    tokenizer: PhonemeTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    load_segmenter.cache_clear()
-    words = list(load_segmenter().cut("我来到北京清华大学"))
-    assert words == ["我", "来到", "北京", "清华大学"]
-    assert list(tmp_path.iterdir()) == []
-    assert capfd.readouterr() == ("", "")
-    assert not jieba.dt.initialized
-
-
 def test_a_missing_token_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"tokens\.txt is missing"):
         PhonemeTokenizer.open(tmp_path)
@@ -131,10 +115,3 @@ def test_pinyin_that_is_none_is_refused_with_the_reason(written: str, reason: st
 def test_phones_that_are_none_are_refused_with_the_reason(written: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_phones(written)
-
-
-def test_the_prefix_table_is_the_one_that_jieba_builds() -> None:
-    lines = ["北京 5 ns", "北京大学 3 nt", "北 2 n", "清华大学 4 nt", "北 1 n"]
-    words = BytesIO("\n".join(lines).encode())
-    words.name = "dict.txt"
-    assert prefix_table("\n".join(lines)) == jieba.Tokenizer.gen_pfdict(words)

@@ -33,4 +33,9 @@ def test_words_of_the_neutral_list_lose_their_last_tone() -> None:
 
 
 def test_the_neutral_list_holds_words_only() -> None:
-    assert all(2 <= len(word) <= 4 for word in read_words(DATA / "neutral.txt"))
+    assert all(2 <= len(word.lstrip("!")) <= 4 for word in read_words(DATA / "neutral.txt"))
+
+
+def test_a_longer_word_keeps_its_tones() -> None:
+    assert spoken_pinyin("买东西")[-1] == "xi5"
+    assert spoken_pinyin("东西方") == ["dong1", "xi1", "fang1"]

@@ -19,7 +19,7 @@ REFERENCE = Path(__file__).parents[2] / "golden" / "reference-small"
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     path = tmp_path_factory.mktemp("bundles") / "small"
     with new_bundle(path) as folder:
-        write_graphs(load_checkpoint(REFERENCE), folder, ["fp32"], "small", lambda line: None)
+        write_graphs(load_checkpoint(REFERENCE), folder, ["fp32", "int8"], "small", lambda line: None)
     return Bundle.open(path)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import StageFailed
-from pipeline.runtime.bundle import Manifest
+from pipeline.runtime.bundle import Bundle, Manifest
 from pipeline.token2wav.audio_stream import AudioStream
 from pipeline.token2wav.mel_stream import MelStream
 from pipeline.token2wav.regulator import Interpolation
@@ -18,6 +18,11 @@ from pipeline.token2wav.vocoder import OnnxVocoder
 from pipeline.types import DecodeState, Prompt, SpeechTokens, Utterance, Voice
 
 SPEEDS = [0.25, 1.0, 1.3, 4.0]
+
+
+@pytest.fixture(scope="module", params=["fp32", "int8"])
+def token2wav(bundle: Bundle, request: pytest.FixtureRequest) -> OnnxToken2Wav:
+    return OnnxToken2Wav(bundle, request.param, num_threads=1)
 
 
 def random_groups(tokens: np.ndarray, random: np.random.Generator, largest: int) -> list[SpeechTokens]:

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import torch
+
+from pipeline.runtime.session import make_session
+from pipeline.text.phrases import PhraseTable
+from pipeline.text.polyphone import PolyphoneModel, Vocabulary
+from pipeline.text.segment import load_segmenter
+from pipeline.training.text.corpus import Labeller, Sentence, crop
+from pipeline.training.text.evaluate import pause_f1, run, without_pauses
+from pipeline.training.text.export import export
+from pipeline.training.text.network import NetworkSize, ReadingNetwork
+from pipeline.training.text.train import collate, loss_of
+
+VOCABULARY = Vocabulary.build(
+    {"重": 4, "庆": 5, "长": 6, "很": 7},
+    ["chong2", "zhong4", "chang2", "zhang3"],
+    {"重": ["chong2", "zhong4"], "长": ["chang2", "zhang3"]},
+)
+
+
+def new_network() -> ReadingNetwork:
+    torch.manual_seed(0)
+    size = NetworkSize(
+        8, 4, recurrent_dim=8, recurrent_hidden=4, wide_dim=8, channels=8, dilations=(1, 3), head_hidden=8
+    )
+    return ReadingNetwork(size).eval()
+
+
+def test_the_exported_graph_computes_what_the_network_does(tmp_path) -> None:
+    network = new_network()
+    export(network, VOCABULARY, tmp_path)
+    model = PolyphoneModel(
+        make_session(tmp_path / "polyphone.onnx", num_threads=1),
+        Vocabulary.from_json((tmp_path / "polyphone.json").read_text("utf-8")),
+    )
+    text, word_of = "重庆很长", [0, 0, 1, 2]
+    logits, pauses = run(network, VOCABULARY, load_segmenter(), text)
+    np.testing.assert_allclose(model.pauses(text, word_of), pauses, atol=1e-5)
+    expected = VOCABULARY.classes[2 + int(logits[3, 3] > logits[3, 2])]
+    assert model.readings(text, word_of, {3: None}) == {3: expected}
+
+
+def test_padding_changes_no_reading() -> None:
+    network = new_network()
+    characters, tags = torch.tensor([[2, 4, 5, 3]]), torch.zeros(1, 4, dtype=torch.int64)
+    alone, _ = network(characters, tags, torch.tensor([1]))
+    batch = torch.tensor([[2, 4, 5, 3, 0, 0, 0], [2, 6, 7, 4, 5, 6, 3]])
+    padded, _ = network(batch, torch.zeros_like(batch), torch.tensor([1]), torch.tensor([4, 7]))
+    torch.testing.assert_close(alone, padded, atol=1e-5, rtol=1e-5)
+
+
+def test_the_human_label_and_the_removed_marks_are_what_is_learned() -> None:
+    labeller = Labeller(VOCABULARY, load_segmenter(), PhraseTable({}))
+    drop_all = random.Random(2)
+    assert drop_all.choice((0.0, 0.3, 1.0)) == 0.0
+    logits = np.zeros((4, 4), np.float32)
+    kept = labeller.example(Sentence("重，很长", 0, "chong2"), logits, random.Random(2))
+    assert kept.positions.tolist() == [1, 4]
+    assert kept.classes[0, 0] == 0
+    assert kept.weights[0, 0] == labeller.gold_weight
+    assert kept.pauses.tolist() == [-1, -1, -1, 0, -1, -1]
+    reading_loss, pause_loss = loss_of(new_network(), collate([kept, kept]))
+    assert reading_loss > 0
+    assert pause_loss > 0
+
+
+def test_a_long_sentence_is_cut_around_its_label() -> None:
+    cut = crop(Sentence("很" * 100 + "重" + "很" * 100, 100, "zhong4"))
+    assert len(cut.text) == 80
+    assert cut.text[cut.index] == "重"
+
+
+def test_pause_f1_counts_places_where_marks_stood() -> None:
+    assert without_pauses("甲乙，丙。丁！") == ("甲乙丙丁", {1, 2})
+    assert pause_f1(lambda text: {1}, ["甲乙，丙。丁！"]) == 2 / 3
+    assert pause_f1(lambda text: set(), ["甲乙，丙"]) == 0
