@@ -15,6 +15,7 @@ from pipeline.text.lexicon import Lexicon, open_lexicon
 from pipeline.text.markup import Segment, parse_markup
 from pipeline.text.normalize import normalize
 from pipeline.text.preview import Preview, PreviewPiece, preview_piece, preview_spans
+from pipeline.text.prosody import break_places
 from pipeline.text.reader import pronounce
 from pipeline.text.script import Script
 from pipeline.text.split import split
@@ -136,7 +137,7 @@ class Frontend:
 
     def _split(self, script: Script, *, is_first: bool) -> Iterator[_Piece]:
         first_length = self._config.first_piece_length if is_first else None
-        for part in script.pieces(split(script.text, self._config.max_piece_length, first_length)):
+        for part in script.pieces(split(script.text, self._config.max_piece_length, first_length, break_places)):
             yield from self._fitting(part)
 
     def _fitting(self, script: Script) -> Iterator[_Piece]:
@@ -198,7 +199,7 @@ def _halves(script: Script) -> list[Script]:
     """Two or more parts, at the best boundary near the middle; a word without one is cut."""
     num_chars = len(script.text)
     for length in (num_chars // 2, num_chars // 6):  # split counts a Latin letter as a third
-        if length and len(parts := list(script.pieces(split(script.text, length)))) > 1:
+        if length and len(parts := list(script.pieces(split(script.text, length, word_ends=break_places)))) > 1:
             return parts
     return [script[: num_chars // 2], script[num_chars // 2 :]]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from pipeline.text.polyphone import words_of
 from pipeline.text.pronounce import load_pronouncer
 from pipeline.types import F32
 
 MIN_PAUSE = 0.3  # probability from which a place counts as a pause: best F1 on held-out text
+LONGEST_STRETCH = 40  # characters without a likely pause; in longer ones any word's end will do
 
 
 def pauses(text: str) -> F32:
@@ -20,9 +23,14 @@ def pauses(text: str) -> F32:
     return found
 
 
-def best_break(text: str, start: int, end: int) -> int | None:
-    """The likeliest pause in text[start:end] as the position after which to break, or None where none is likely."""
-    found = pauses(text)[start:end]
-    if not len(found) or found.max() < MIN_PAUSE:
-        return None
-    return start + int(found.argmax()) + 1
+def break_places(clause: str) -> list[int]:
+    """Positions after which a clause that is too long may be broken: likely pauses, word ends where those are rare."""
+    found = pauses(clause)
+    places: list[int] = []
+    start = 0
+    for stop in [*(np.flatnonzero(found >= MIN_PAUSE) + 1).tolist(), len(clause)]:
+        if stop - start > LONGEST_STRETCH:
+            places += (np.flatnonzero(found[start : stop - 1] > 0) + start + 1).tolist()
+        places.append(stop)
+        start = stop
+    return places
