@@ -40,7 +40,7 @@ class TextConfig(_Config):
 class ChunkSchedule(_Config):
     """How many seconds of speech tokens go to token2wav at a time: a small first chunk, growing ones after it."""
 
-    first_s: float = Field(0.6, gt=0)
+    first_s: float = Field(0.8, gt=0)
     growth: float = Field(1.6, ge=1)
     max_s: float = Field(3.0, gt=0)
 
