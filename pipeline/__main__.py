@@ -13,6 +13,9 @@ from pipeline import __version__
 from pipeline.config import BUNDLED_VOICE, ModelConfig, ServiceConfig
 from pipeline.errors import TTSError
 
+# modules that serving does without -> the extra that brings them
+EXTRAS = {"torch": "export", "onnx": "export", "yaml": "export", "matplotlib": "bench"}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
@@ -20,6 +23,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = arguments.run(arguments)
     except TTSError as error:
         print(f"error: {error.message}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        extra = EXTRAS[error.name]
+        print(f"error: this command needs {error.name}: pip install 'cosyvoice-serve[{extra}]'.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,13 @@ def test_a_mistake_is_named_and_leaves_no_file(
     assert "error:" in captured
     assert named in captured
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("pipeline.export")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert main(["export", str(tmp_path), str(tmp_path / "bundle")]) == 1
+    assert "pip install 'cosyvoice-serve[export]'" in capsys.readouterr().err
