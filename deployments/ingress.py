@@ -12,7 +12,8 @@ from deployments.api.app import create_app
 from deployments.api.catalogue import Catalogue, ModelCard
 from deployments.metrics import MeteredSpeaker, SpeechMetrics
 from deployments.remote import RemoteAcousticModel, RemoteFrontend, RemoteToken2Wav
-from pipeline.build import open_bundle
+from pipeline.build import open_bundle, precision_of
+from pipeline.cache.results import open_results, service_identity
 from pipeline.config import ServiceConfig
 from pipeline.errors import TTSError
 from pipeline.runtime.bundle import Manifest
@@ -31,7 +32,10 @@ class Ingress:
     ) -> None:
         self._config = config
         self._stages = RemoteFrontend(frontend), RemoteAcousticModel(acoustic), RemoteToken2Wav(token2wav)
-        self._catalogue = Catalogue((model_card(open_bundle(config.model).manifest),))
+        bundle = open_bundle(config.model)
+        self._catalogue = Catalogue((model_card(bundle.manifest),))
+        identity = service_identity(config, bundle, precision_of(config.model, bundle))
+        self._results = open_results(config.results, identity)
 
     def __serve_build_asgi_app__(self) -> Starlette:
         metrics = SpeechMetrics()
@@ -44,6 +48,7 @@ class Ingress:
             lexicon_poll_s=self._config.text.lexicon_poll_s,
             readiness=self.readiness,
             observer=metrics,
+            results=self._results,
             sends_request_id=False,
         )
 

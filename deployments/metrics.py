@@ -6,15 +6,15 @@ Ray adds its prefix `ray_`, the deployment and the replica.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 
 from ray.serve.metrics import Counter, Gauge, Histogram
 
 from deployments.api.speech import Speaker
 from pipeline.acoustic.engine import Engine
 from pipeline.errors import TTSError
-from pipeline.types import AudioChunk, SpeechRequest
+from pipeline.types import AudioChunk, SpeechRequest, Utterance
 
 FIRST_AUDIO_BUCKETS_S = [0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0]
 REAL_TIME_FACTOR_BUCKETS = [0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0]
@@ -71,22 +71,31 @@ class MeteredSpeaker:
         self._speaker = speaker
         self._metrics = metrics
 
-    async def stream(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
+    async def prepare(self, request: SpeechRequest) -> Sequence[Utterance]:
+        with self._counted_errors():
+            return await self._speaker.prepare(request)
+
+    async def speak(self, utterances: Sequence[Utterance]) -> AsyncGenerator[AudioChunk, None]:
         clock = _Stopwatch()
         audio_s = 0.0
-        async with aclosing(self._speaker.stream(request)) as chunks:
-            try:
+        async with aclosing(self._speaker.speak(utterances)) as chunks:
+            with self._counted_errors():
                 async for chunk in chunks:
                     clock.stop()
                     audio_s += len(chunk.samples) / chunk.sample_rate
                     yield chunk
                     clock.start()
-            except Exception as error:
-                self._metrics.errors.inc(tags={"code": error.code if isinstance(error, TTSError) else TTSError.code})
-                raise
         clock.stop()
         if audio_s > 0.0:
             self._metrics.real_time_factor.observe(clock.elapsed_s / audio_s)
+
+    @contextmanager
+    def _counted_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._metrics.errors.inc(tags={"code": error.code if isinstance(error, TTSError) else TTSError.code})
+            raise
 
 
 class _Stopwatch:

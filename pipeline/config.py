@@ -75,9 +75,17 @@ class LimitsConfig(_Config):
     first_audio_timeout_s: float = Field(120.0, gt=0)
 
 
+class ResultsConfig(_Config):
+    """Where finished speech of seeded requests is kept for a repeat of the same request."""
+
+    store: str | None = None  # a file or redis:// URL; None: nothing is kept
+    max_mib: int = Field(256, gt=0)  # what was not used for longest goes first
+
+
 class ServiceConfig(_Config):
     model: ModelConfig = ModelConfig()
     text: TextConfig = TextConfig()
     acoustic: AcousticConfig = AcousticConfig()
     token2wav: Token2WavConfig = Token2WavConfig()
+    results: ResultsConfig = ResultsConfig()
     limits: LimitsConfig = LimitsConfig()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Protocol
 
@@ -67,7 +67,16 @@ class Synthesizer:
 
     async def stream(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
         """Audio chunks in order, none empty. Errors of any stage come out of the iteration."""
-        utterances = await self.frontend.prepare(request)
+        async with aclosing(self.speak(await self.prepare(request))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def prepare(self, request: SpeechRequest) -> Sequence[Utterance]:
+        """The pieces that `speak` takes, at least one. Raises as `TextFrontend.prepare`."""
+        return await self.frontend.prepare(request)
+
+    async def speak(self, utterances: Sequence[Utterance]) -> AsyncGenerator[AudioChunk, None]:
+        """Audio chunks of one request's pieces, in order, none empty."""
         groups: asyncio.Queue[_Group | BaseException | None] = asyncio.Queue(self._num_prefetched_groups)
         producer = asyncio.create_task(self._generate(utterances, groups))
         state: DecodeState | None = None

@@ -18,6 +18,7 @@ from deployments.api.errors import NotReady, http_exception_response
 from deployments.api.openapi import openapi_document
 from deployments.api.speech import CreateSpeech, Speaker
 from deployments.api.text import Lexicon, PreviewText, TextStage
+from pipeline.cache.results import ResultCache
 from pipeline.config import LimitsConfig
 
 _PAGE = Path(__file__).parents[1] / "web" / "index.html"
@@ -40,6 +41,7 @@ def create_app(
     lexicon_poll_s: float,
     readiness: Readiness,
     observer: Observer | None = None,
+    results: ResultCache | None = None,
     sends_request_id: bool = True,
 ) -> Starlette:
     """The HTTP service over a synthesizer and its text stage.
@@ -48,16 +50,16 @@ def create_app(
         max_text_length: characters in one request, TextConfig's.
         lexicon_poll_s: within this time a changed lexicon is in force in every replica, TextConfig's.
         readiness: None when every stage can speak, otherwise the reason why not. An exception counts as not ready.
+        results: keeps the answers to requests that name a seed.
         sends_request_id: False where a proxy in front (Ray Serve's is one) puts x-request-id on responses itself.
     """
     observer = observer or NoObserver()
     info = _Info(catalogue, readiness, openapi_document(catalogue, limits, max_text_length, lexicon_poll_s))
     preview = PreviewText(text_stage, catalogue, limits, max_text_length)
     lexicon = Lexicon(text_stage, limits, lexicon_poll_s)
+    speech = CreateSpeech(speaker, catalogue, limits, max_text_length, observer, results)
     routes = [
-        Route(
-            "/v1/audio/speech", CreateSpeech(speaker, catalogue, limits, max_text_length, observer), methods=["POST"]
-        ),
+        Route("/v1/audio/speech", speech, methods=["POST"]),
         Route("/v1/audio/voices", info.list_voices),
         Route("/v1/text/preview", preview.preview_text, methods=["POST"]),
         Route("/v1/lexicon", lexicon.list_lexicon),

@@ -56,14 +56,20 @@ def _speech_operation(catalogue: Catalogue, limits: LimitsConfig, max_text_lengt
     binary = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
     content: dict[str, Any] = {spec.media_type: binary for spec in FORMATS.values()}
     content["text/event-stream"] = {"schema": {"type": "string"}}
-    rate = {"description": "Hz, of the audio in the body.", "schema": {"type": "integer"}}
+    headers = {
+        "X-Sample-Rate": {"description": "Hz, of the audio in the body.", "schema": {"type": "integer"}},
+        "X-Cache": {
+            "description": "Of a request with a seed, where results are kept: hit, or miss.",
+            "schema": {"type": "string"},
+        },
+    }
     return {
         "operationId": "createSpeech",
         "summary": "Speak a text.",
         "description": f"{_SPEECH}\n\nA body has at most {limits.max_body_bytes} bytes.",
         "requestBody": json_body(_speech_schema(catalogue, max_text_length)),
         "responses": {
-            "200": {"description": "Audio, or events.", "headers": {"X-Sample-Rate": rate}, "content": content},
+            "200": {"description": "Audio, or events.", "headers": headers, "content": content},
             **{status: failure(status) for status in _SPEECH_FAILURES},
         },
     }

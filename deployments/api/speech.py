@@ -6,80 +6,151 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Sequence
 from contextlib import aclosing
-from typing import Any, Protocol
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
-import numpy as np
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from deployments.api.answer import Answer, FreshAnswer, KeptAnswer, Shelf
 from deployments.api.body import read_body
 from deployments.api.boundary import Observer, log_error
 from deployments.api.catalogue import Catalogue
 from deployments.api.errors import error_body
 from deployments.api.schema import SpeechOrder, parse_speech_order
-from pipeline.audio.encode import Encoder, encode_whole, make_encoder
+from pipeline.audio.encode import Encoder, make_encoder
+from pipeline.cache.results import ResultCache
 from pipeline.config import LimitsConfig
 from pipeline.errors import DeadlineExceeded, StageFailed
-from pipeline.types import I16, AudioChunk, SpeechRequest
+from pipeline.types import AudioChunk, SpeechRequest, Utterance
 
 _NO_BUFFERING = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second is nginx's
+_CACHE_HEADER = "X-Cache"
+
+T = TypeVar("T")
 
 
 class Speaker(Protocol):
     """What `pipeline.synthesizer.Synthesizer` offers."""
 
-    def stream(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]: ...
+    async def prepare(self, request: SpeechRequest) -> Sequence[Utterance]: ...
+
+    def speak(self, utterances: Sequence[Utterance]) -> AsyncGenerator[AudioChunk, None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One request of ASGI, and when it arrived."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    arrived_s: float
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self.arrived_s
+
+    @property
+    def cache_control(self) -> str:
+        """RFC 9111's request directives: no-cache wants the speech made anew, no-store also that it is not kept."""
+        return Headers(scope=self.scope).get("cache-control", "").lower()
 
 
 class CreateSpeech:
-    """The endpoint, as an ASGI application: it watches for the client's leaving while the speech is made."""
+    """The endpoint, as an ASGI application: it watches for the client's leaving while the speech is made.
+
+    Args:
+        results: keeps the answers to requests that name a seed; None keeps nothing.
+    """
 
     __name__ = "create_speech"
 
     def __init__(
-        self, speaker: Speaker, catalogue: Catalogue, limits: LimitsConfig, max_text_length: int, observer: Observer
+        self,
+        speaker: Speaker,
+        catalogue: Catalogue,
+        limits: LimitsConfig,
+        max_text_length: int,
+        observer: Observer,
+        results: ResultCache | None = None,
     ) -> None:
         self._speaker = speaker
         self._catalogue = catalogue
         self._limits = limits
         self._max_text_length = max_text_length
         self._observer = observer
+        self._results = results
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        arrived_s = time.monotonic()
+        call = _Call(scope, receive, send, time.monotonic())
         body = await read_body(Request(scope, receive), self._limits.max_body_bytes)
         order = parse_speech_order(body, self._catalogue, self._max_text_length)
-        await until_disconnect(receive, self._speak(order, arrived_s, scope, receive, send))
+        await until_disconnect(receive, self._answer(order, call))
 
-    async def _speak(self, order: SpeechOrder, arrived_s: float, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, order: SpeechOrder, call: _Call) -> None:
         encoder = make_encoder(order.format, order.card.sample_rate, order.output_rate)
-        async with aclosing(self._speaker.stream(order.speech)) as chunks:
-            first = await _first(chunks, self._limits.first_audio_timeout_s)
-            self._observer.first_audio(time.monotonic() - arrived_s)
-            audio = Audio(first, chunks, order.card.sample_rate)
-            try:
-                response = await self._response(order, encoder, audio, scope["state"]["request_id"])
-                await response(scope, receive, send)
-            finally:
-                self._observer.audio_sent(audio.duration_s)
+        utterances = await self._within_limit(self._speaker.prepare(order.speech), call)
+        if self._results is None or order.speech.seed is None or "no-store" in call.cache_control:
+            await self._speak(order, utterances, encoder, call)
+            return
+        key = self._results.key(utterances, order.format, order.output_rate, order.is_streamed)
+        if "no-cache" not in call.cache_control and (result := await self._results.get(key)) is not None:
+            await self._send(order, encoder, KeptAnswer(result), call, {_CACHE_HEADER: "hit"})
+            return
+        shelf = Shelf(partial(self._results.put, key), self._results.max_result_bytes)
+        await self._speak(order, utterances, encoder, call, shelf)
 
-    async def _response(self, order: SpeechOrder, encoder: Encoder, audio: Audio, request_id: str) -> Response:
-        headers = {"X-Sample-Rate": str(encoder.sample_rate)}
-        if not order.is_streamed:
-            samples = np.concatenate([samples async for samples in audio])
-            data = await asyncio.to_thread(
-                encode_whole, order.format, samples, order.card.sample_rate, order.output_rate
-            )
-            return Response(data, headers=headers, media_type=encoder.media_type)
-        headers |= _NO_BUFFERING
-        if order.is_sse:
-            return BodyStream(
-                _events(order, encoder, audio, request_id), headers=headers, media_type="text/event-stream"
-            )
-        return BodyStream(_encoded(encoder, audio), headers=headers, media_type=encoder.media_type)
+    async def _speak(
+        self,
+        order: SpeechOrder,
+        utterances: Sequence[Utterance],
+        encoder: Encoder,
+        call: _Call,
+        shelf: Shelf | None = None,
+    ) -> None:
+        async with aclosing(self._speaker.speak(utterances)) as chunks:
+            try:
+                first = await self._within_limit(anext(chunks), call)
+            except StopAsyncIteration:
+                raise StageFailed("the synthesizer ended without any audio.") from None
+            answer = FreshAnswer(order, encoder, first, chunks, shelf)
+            await self._send(order, encoder, answer, call, {_CACHE_HEADER: "miss"} if shelf else {})
+
+    async def _within_limit(self, work: Awaitable[T], call: _Call) -> T:
+        limit_s = self._limits.first_audio_timeout_s
+        try:
+            return await asyncio.wait_for(work, limit_s - call.elapsed_s)
+        except asyncio.TimeoutError:
+            raise DeadlineExceeded(
+                f"no audio was ready within {limit_s:g} s: try again later, or send a shorter text."
+            ) from None
+
+    async def _send(
+        self, order: SpeechOrder, encoder: Encoder, answer: Answer, call: _Call, headers: dict[str, str]
+    ) -> None:
+        self._observer.first_audio(call.elapsed_s)
+        try:
+            response = await _response(order, encoder, answer, call.scope["state"]["request_id"])
+            response.headers.update(headers)
+            await response(call.scope, call.receive, call.send)
+        finally:
+            self._observer.audio_sent(answer.duration_s)
+
+
+async def _response(order: SpeechOrder, encoder: Encoder, answer: Answer, request_id: str) -> Response:
+    headers = {"X-Sample-Rate": str(encoder.sample_rate)}
+    if not order.is_streamed:
+        return Response(b"".join([part async for part in answer]), headers=headers, media_type=encoder.media_type)
+    headers |= _NO_BUFFERING
+    if order.is_sse:
+        return BodyStream(_events(order, answer, request_id), headers=headers, media_type="text/event-stream")
+    return BodyStream(aiter(answer), headers=headers, media_type=encoder.media_type)
 
 
 class BodyStream(StreamingResponse):
@@ -87,29 +158,6 @@ class BodyStream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.stream_response(send)
-
-
-class Audio:
-    """The audio of one request as it is made, int16 [n] at a time; counts what was taken."""
-
-    def __init__(self, first: AudioChunk, rest: AsyncIterator[AudioChunk], sample_rate: int) -> None:
-        self._first = first
-        self._rest = rest
-        self._sample_rate = sample_rate
-        self._num_samples = 0
-
-    @property
-    def duration_s(self) -> float:
-        return self._num_samples / self._sample_rate
-
-    async def __aiter__(self) -> AsyncIterator[I16]:
-        yield self._count(self._first)
-        async for chunk in self._rest:
-            yield self._count(chunk)
-
-    def _count(self, chunk: AudioChunk) -> I16:
-        self._num_samples += len(chunk.samples)
-        return chunk.samples
 
 
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
@@ -134,36 +182,16 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _first(chunks: AsyncIterator[AudioChunk], timeout_s: float) -> AudioChunk:
-    try:
-        return await asyncio.wait_for(anext(chunks), timeout_s)
-    except asyncio.TimeoutError:
-        raise DeadlineExceeded(
-            f"no audio was ready within {timeout_s:g} s: try again later, or send a shorter text."
-        ) from None
-    except StopAsyncIteration:
-        raise StageFailed("the synthesizer ended without any audio.") from None
-
-
-async def _encoded(encoder: Encoder, audio: Audio) -> AsyncIterator[bytes]:
-    """Encodes in a thread, so that other streams go on meanwhile."""
-    async for samples in audio:
-        if data := await asyncio.to_thread(encoder.encode, samples):
-            yield data
-    if data := await asyncio.to_thread(encoder.finish):
-        yield data
-
-
-async def _events(order: SpeechOrder, encoder: Encoder, audio: Audio, request_id: str) -> AsyncIterator[bytes]:
+async def _events(order: SpeechOrder, answer: Answer, request_id: str) -> AsyncIterator[bytes]:
     """OpenAI's events: deltas, then done, or else an error event. Tokens of the input are its characters."""
     try:
-        async for data in _encoded(encoder, audio):
+        async for data in answer:
             yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(data).decode()})
     except Exception as error:
         log_error(error, request_id)
         yield _event({"type": "error", **error_body(error, request_id)})
         return
-    num_input, num_output = len(order.speech.text), round(audio.duration_s * order.card.token_rate)
+    num_input, num_output = len(order.speech.text), round(answer.duration_s * order.card.token_rate)
     usage = {"input_tokens": num_input, "output_tokens": num_output, "total_tokens": num_input + num_output}
     yield _event({"type": "speech.audio.done", "usage": usage})
 

@@ -57,6 +57,7 @@ def write_config(path: Path, port: int) -> None:
     config["http_options"]["port"] = port
     config["applications"][0]["args"]["acoustic"] |= {"max_batch_size": MAX_BATCH_SIZE, "max_queued": MAX_QUEUED}
     config["applications"][0]["args"]["text"]["lexicon"] = str(path.parent / "lexicon.db")
+    config["applications"][0]["args"]["results"]["store"] = str(path.parent / "results.db")
     path.write_text(yaml.safe_dump(config), "utf-8")
 
 
@@ -99,7 +100,9 @@ async def first_voices(client: httpx.AsyncClient) -> list[str]:
 
 
 async def speak(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
-    return await client.post("/v1/audio/speech", json={"response_format": "pcm", "seed": 1, **fields})
+    """Made anew for each call."""
+    body = {"response_format": "pcm", "seed": 1, **fields}
+    return await client.post("/v1/audio/speech", json=body, headers={"Cache-Control": "no-store"})
 
 
 async def test_sixteen_concurrent_requests_give_what_each_gives_alone(service: Service) -> None:
@@ -114,6 +117,16 @@ async def test_sixteen_concurrent_requests_give_what_each_gives_alone(service: S
     assert [response.status_code for response in together] == [200] * 16
     assert all(len(audio) > 8000 for audio in alone)
     assert [response.content for response in together] == alone
+
+
+async def test_a_repeated_seed_answers_with_the_same_bytes_from_the_cache(service: Service) -> None:
+    async with service.client() as client:
+        (voice, *_) = await first_voices(client)
+        body = {"input": "今天天气很好。", "voice": voice, "response_format": "opus", "seed": 5}
+        first, second = [await client.post("/v1/audio/speech", json=body) for _ in range(2)]
+    assert (first.headers["x-cache"], second.headers["x-cache"]) == ("miss", "hit")
+    assert len(first.content) > 2000
+    assert second.content == first.content
 
 
 async def test_a_client_that_hangs_up_frees_its_slot_within_a_second(service: Service) -> None:

@@ -22,6 +22,7 @@ ALLOWED = {
     "pipeline.acoustic": {"pipeline.runtime"},
     "pipeline.token2wav": {"pipeline.runtime"},
     "pipeline.audio": set(),
+    "pipeline.cache": {"pipeline.runtime"},
     "pipeline.synthesizer": set(),
     "pipeline.model": set(),
     "pipeline.export": {
@@ -32,7 +33,13 @@ ALLOWED = {
         "pipeline.token2wav",
         "pipeline.audio",
     },
-    "deployments.api": {"pipeline.synthesizer", "pipeline.audio", "pipeline.text.lexicon", "pipeline.text.preview"},
+    "deployments.api": {
+        "pipeline.synthesizer",
+        "pipeline.audio",
+        "pipeline.cache",
+        "pipeline.text.lexicon",
+        "pipeline.text.preview",
+    },
 }
 THIRD_PARTY = {
     "torch": {"pipeline.model", "pipeline.export", "pipeline.training", "pipeline.bench"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from deployments.api import Catalogue, ModelCard, Observer, TextStage, create_app
 from pipeline.config import LimitsConfig
-from pipeline.types import I16, AudioChunk, SpeechRequest
+from pipeline.types import I16, AudioChunk, SpeechRequest, Utterance, Voice
 
 RATE = 22050
 CARD = ModelCard(
@@ -28,6 +28,7 @@ CATALOGUE = Catalogue((CARD, ModelCard("org/other", ("solo",), ("en",), 16000, 5
 LIMITS = LimitsConfig(max_body_bytes=20_000, first_audio_timeout_s=0.2)
 MAX_TEXT_LENGTH = 300
 POLL_S = 0.25
+VOICE = Voice("english", np.zeros(4, np.float32))
 NO_TEXT_STAGE = cast(TextStage, object())  # fails the test that calls it
 
 
@@ -43,8 +44,11 @@ class FakeSpeaker:
     num_yielded: int = 0
     is_closed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def stream(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
+    async def prepare(self, request: SpeechRequest) -> Sequence[Utterance]:
         self.requests.append(request)
+        return [Utterance(request.text, (1, 2), VOICE, request.seed or 0, request.speed)]
+
+    async def speak(self, utterances: Sequence[Utterance]) -> AsyncGenerator[AudioChunk, None]:
         try:
             for index in range(self.num_chunks):
                 if index == self.stop_at and self.error is not None:

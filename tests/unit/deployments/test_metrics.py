@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +10,9 @@ import pytest
 
 from deployments.metrics import MeteredSpeaker
 from pipeline.errors import Overloaded
-from pipeline.types import AudioChunk, SpeechRequest
+from pipeline.types import AudioChunk, Utterance, Voice
 
-REQUEST = SpeechRequest("text", "anna")
+UTTERANCES = [Utterance("text", (1,), Voice("anna", np.zeros(4, np.float32)), seed=0)]
 CHUNK = AudioChunk(np.zeros(11025, np.int16), 22050)
 
 
@@ -21,7 +21,7 @@ class Speaker:
         self._num_chunks, self._error = num_chunks, error
         self.is_closed = False
 
-    async def stream(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
+    async def speak(self, utterances: Sequence[Utterance]) -> AsyncGenerator[AudioChunk, None]:
         try:
             for _ in range(self._num_chunks):
                 await asyncio.sleep(0.01)
@@ -47,7 +47,7 @@ def metered(speaker: Speaker) -> tuple[Any, Metrics]:
 
 async def test_the_real_time_factor_leaves_out_what_the_client_took() -> None:
     speaker, metrics = metered(Speaker(2))
-    async for chunk in speaker.stream(REQUEST):
+    async for chunk in speaker.speak(UTTERANCES):
         assert chunk is CHUNK
         await asyncio.sleep(0.5)
     (factor,) = metrics.factors
@@ -58,14 +58,14 @@ async def test_the_real_time_factor_leaves_out_what_the_client_took() -> None:
 async def test_failures_are_counted_by_code_and_raised(error: Exception, code: str) -> None:
     speaker, metrics = metered(Speaker(1, error))
     with pytest.raises(type(error)):
-        _ = [chunk async for chunk in speaker.stream(REQUEST)]
+        _ = [chunk async for chunk in speaker.speak(UTTERANCES)]
     assert (metrics.codes, metrics.factors) == ([code], [])
 
 
 async def test_leaving_early_closes_the_speaker_and_counts_nothing() -> None:
     inner = Speaker(3)
     speaker, metrics = metered(inner)
-    chunks = speaker.stream(REQUEST)
+    chunks = speaker.speak(UTTERANCES)
     await anext(chunks)
     await chunks.aclose()
     assert inner.is_closed

@@ -1,0 +1,1 @@
+"""Finished speech that a repeated request can have at once."""
