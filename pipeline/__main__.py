@@ -145,6 +145,11 @@ def _parity(arguments: argparse.Namespace) -> int:
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "task", nargs="?", choices=("all", "tune"), default="all", help="tune: how to divide this machine's cores"
+    )
+    parser.add_argument("--goal", choices=("latency", "throughput"), default="latency", help="of tune")
+    parser.add_argument("--precision", choices=("fp32", "int8"), default="int8", help="of tune")
     parser.add_argument("--size", choices=("300m", "tiny"), default="300m", help="of the model with random weights")
     parser.add_argument("--seconds", type=_numbers, default=(2.0, 4.0), metavar="S,S", help="of audio (default: 2,4)")
     parser.add_argument(
@@ -161,7 +166,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
 def _bench(arguments: argparse.Namespace) -> int:
     from pipeline.bench.context import DEFAULT_WORKDIR, Settings
     from pipeline.bench.parts import DEFAULT_PARTS
-    from pipeline.bench.run import run_bench
+    from pipeline.bench.run import run_bench, run_tune
 
     settings = Settings(
         size=arguments.size,
@@ -172,12 +177,16 @@ def _bench(arguments: argparse.Namespace) -> int:
         workdir=arguments.workdir or DEFAULT_WORKDIR,
     )
     started = time.monotonic()
-    report = run_bench(
-        settings,
-        parts=arguments.only or DEFAULT_PARTS,
-        progress=lambda line: _note(f"[{time.monotonic() - started:6.1f} s] {line}"),
-    )
-    print(report.markdown())
+
+    def progress(line: str) -> None:
+        _note(f"[{time.monotonic() - started:6.1f} s] {line}")
+
+    if arguments.task == "tune":
+        report, plan = run_tune(settings, arguments.goal, arguments.precision, progress=progress)
+        print(f"{report.markdown()}\nFor serve_config.yaml:\n\n{plan.lines()}")
+    else:
+        report = run_bench(settings, parts=arguments.only or DEFAULT_PARTS, progress=progress)
+        print(report.markdown())
     if arguments.output is not None:
         for file in report.write(arguments.output):
             _note(f"wrote {file}")

@@ -86,13 +86,13 @@ class QuietMeter:
 
     def __init__(self) -> None:
         self._load_before = os.getloadavg()[0]
-        self._machine_before, self._own_before = _machine_time_s(), _own_time_s()
+        self._machine_before, self._own_before = cpu_times_s(), _own_time_s()
 
     def stop(self) -> Quiet:
         return Quiet(self._load_before, os.getloadavg()[0], self._busy_elsewhere())
 
     def _busy_elsewhere(self) -> float | None:
-        before, after = self._machine_before, _machine_time_s()
+        before, after = self._machine_before, cpu_times_s()
         if before is None or after is None or after[1] <= before[1]:
             return None
         busy, total = after[0] - before[0], after[1] - before[1]
@@ -104,7 +104,7 @@ def _own_time_s() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _machine_time_s() -> tuple[float, float] | None:
+def cpu_times_s() -> tuple[float, float] | None:
     """Busy and total seconds of all CPUs since the start, time stolen by the hypervisor counted as busy."""
     try:
         fields = Path("/proc/stat").read_text("utf-8").split(maxsplit=_STEAL + 2)[1 : _STEAL + 2]

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from pipeline.bench.breakdown import measure_stages
 from pipeline.bench.context import Bench, Measured
 from pipeline.bench.ladder import measure_ladder
+from pipeline.bench.over_http import measure_http
 from pipeline.bench.profile import measure_profile
 from pipeline.bench.scaling import measure_decode, measure_start, measure_streams, measure_token2wav
 from pipeline.bench.table import Table
@@ -30,6 +31,7 @@ PARTS: Mapping[str, Callable[[Bench], Measured]] = MappingProxyType(
         "decode": measure_decode,
         "token2wav": measure_token2wav,
         "start": measure_start,
+        "http": measure_http,
         "profile": measure_profile,
     }
 )

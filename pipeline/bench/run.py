@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal
 
 from pipeline.bench.checkpoint import prepare
-from pipeline.bench.context import PRECISIONS, Bench, Settings
+from pipeline.bench.context import PRECISIONS, Bench, Measured, Settings
 from pipeline.bench.machine import Machine, QuietMeter
 from pipeline.bench.parts import DEFAULT_PARTS, PARTS
 from pipeline.bench.report import Report
+from pipeline.bench.tune import Plan, tune_for_latency, tune_for_throughput
 from pipeline.errors import InvalidRequest
+from pipeline.runtime.bundle import Precision
 from pipeline.runtime.threads import num_threads_for
+
+Goal = Literal["latency", "throughput"]
+TUNERS: Mapping[Goal, Callable[[Bench, Precision], tuple[Measured, Plan]]] = MappingProxyType(
+    {"latency": tune_for_latency, "throughput": tune_for_throughput}
+)
 
 
 def run_bench(
@@ -22,8 +31,24 @@ def run_bench(
     """Measures the named parts of PARTS. Raises InvalidRequest for another name."""
     if unknown := [name for name in parts if name not in PARTS]:
         raise InvalidRequest(f"{unknown[0]!r} is no part of the benchmark: choose of {', '.join(PARTS)}.")
-    model = prepare(settings.size, settings.workdir.expanduser(), PRECISIONS, progress=progress)
-    meter = QuietMeter()
-    bench = Bench(settings, model, num_threads_for(None, None), progress)
+    bench, meter = _prepared(settings, progress), QuietMeter()
     measured = {name: PARTS[name](bench) for name in parts}
     return Report(settings, Machine.describe(), meter.stop(), measured)
+
+
+def run_tune(
+    settings: Settings,
+    goal: Goal,
+    precision: Precision,
+    *,
+    progress: Callable[[str], None] = print,
+) -> tuple[Report, Plan]:
+    """The best division of this machine's cores for one impatient caller or for many, and what it was chosen of."""
+    bench, meter = _prepared(settings, progress), QuietMeter()
+    measured, plan = TUNERS[goal](bench, precision)
+    return Report(settings, Machine.describe(), meter.stop(), {f"tune for {goal}": measured}), plan
+
+
+def _prepared(settings: Settings, progress: Callable[[str], None]) -> Bench:
+    model = prepare(settings.size, settings.workdir.expanduser(), PRECISIONS, progress=progress)
+    return Bench(settings, model, num_threads_for(None, None), progress)

@@ -25,12 +25,19 @@ class Service:
     """Frontend, engine and token2wav put together as the row of a table asks. Close it."""
 
     def __init__(
-        self, config: ServiceConfig, bundle: Bundle, num_threads: int, *, has_kv_cache: bool, window_s: float
+        self,
+        config: ServiceConfig,
+        bundle: Bundle,
+        num_threads: int,
+        *,
+        has_kv_cache: bool,
+        window_s: float,
+        token2wav_threads: int | None = None,
     ) -> None:
         self._engine = (
             build_engine(config, bundle, num_threads) if has_kv_cache else _uncached_engine(config, bundle, num_threads)
         )
-        self._token2wav = LocalToken2Wav(build_token2wav(config, bundle, num_threads))
+        self._token2wav = LocalToken2Wav(build_token2wav(config, bundle, token2wav_threads or num_threads))
         acoustic = WindowedAcousticModel(self._engine, window_s) if window_s else LocalAcousticModel(self._engine)
         self.synthesizer = Synthesizer(LocalFrontend(build_frontend(config, bundle)), acoustic, self._token2wav)
 
@@ -96,16 +103,25 @@ def measure_service(
     window_s: float = 0.0,
     has_kv_cache: bool = True,
     is_streamed: bool = False,
+    token2wav_threads: int | None = None,
 ) -> dict[str, Any]:
     """Requests for the same text, `num_requests` at once or `interval_s` apart, `repeats` times over.
 
     Args:
         duration_s: of audio, forced on each request.
+        token2wav_threads: None takes num_threads, which is then the acoustic model's alone.
     """
     opened = Bundle.open(bundle)
     with of_fixed_length(opened, utterances_of(opened, text), duration_s) as fixed:
         config = configured(fixed, precision, is_streamed=is_streamed)
-        service = Service(config, fixed, num_threads, has_kv_cache=has_kv_cache, window_s=window_s)
+        service = Service(
+            config,
+            fixed,
+            num_threads,
+            has_kv_cache=has_kv_cache,
+            window_s=window_s,
+            token2wav_threads=token2wav_threads,
+        )
         try:
             return asyncio.run(_measure(service.synthesizer, fixed, text, repeats, num_requests, interval_s))
         finally:
