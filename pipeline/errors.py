@@ -55,6 +55,12 @@ class StageFailed(TTSError):
     code = "stage_failed"
 
 
+class LexiconUnavailable(StageFailed):
+    """The store of the user lexicon cannot be reached; texts are read with the entries that are known."""
+
+    code = "lexicon_unavailable"
+
+
 class BundleError(TTSError):
     """A bundle or checkpoint is missing, incomplete or damaged."""
 

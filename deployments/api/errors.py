@@ -43,6 +43,7 @@ _ANSWERS = {
     "body_too_large": _Answer(413, "invalid_request_error"),
     "overloaded": _Answer(429, "rate_limit_error"),
     "not_ready": _Answer(503, "server_error"),
+    "lexicon_unavailable": _Answer(503, "server_error"),
     "deadline_exceeded": _Answer(504, "server_error"),
 }
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from itertools import pairwise
 
 import numpy as np
 
 from pipeline.config import TextConfig
 from pipeline.errors import InvalidRequest, TextTooLong
 from pipeline.runtime.bundle import Bundle
+from pipeline.text.english_context import with_context
 from pipeline.text.lexicon import Lexicon, open_lexicon
 from pipeline.text.markup import Segment, parse_markup
 from pipeline.text.normalize import normalize
 from pipeline.text.preview import Preview, PreviewPiece, preview_piece, preview_spans
-from pipeline.text.prosody import break_places
-from pipeline.text.reader import pronounce
+from pipeline.text.prosody import break_places, pause_marks
+from pipeline.text.reader import pronounce as read_aloud
 from pipeline.text.script import Script
 from pipeline.text.split import split
 from pipeline.text.tokenizer import Tokenizer
@@ -24,6 +27,7 @@ from pipeline.text.writer import Normalize, Pronounce, ScriptWriter
 from pipeline.types import SpeechRequest, Utterance
 
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
+PAUSE = "|"  # a short silence, in the text of a tokenizer that has a symbol for it
 _WARM_UP = {
     "zh": "今天是2024年5月1日，重庆的GPU很快。",
     "en": "It costs $3.50, see you at 10:30!",
@@ -63,7 +67,7 @@ class Frontend:
     Args:
         lexicon: None opens the one that `config` names.
         normalize: (text, language) -> text as it is read.
-        pronounce: gives the Chinese characters of a script their readings.
+        pronounce: gives the characters of a script their readings; None does so in the bundle's languages.
     """
 
     def __init__(
@@ -74,7 +78,7 @@ class Frontend:
         lexicon: Lexicon | None = None,
         *,
         normalize: Normalize = normalize,
-        pronounce: Pronounce = pronounce,
+        pronounce: Pronounce | None = None,
     ) -> None:
         self.lexicon = lexicon or open_lexicon(
             config.lexicon, cache_size=config.lexicon_cache_size, poll_s=config.lexicon_poll_s
@@ -82,7 +86,13 @@ class Frontend:
         self._bundle = bundle
         self._tokenizer = tokenizer
         self._config = config
-        self._writer = ScriptWriter(normalize, pronounce, self.lexicon, takes_readings=tokenizer.takes_readings)
+        pronounce = pronounce or partial(read_aloud, languages=bundle.manifest.languages)
+        self._writer = ScriptWriter(
+            normalize,
+            (lambda script: with_context(pronounce(script))) if tokenizer.takes_readings else pronounce,
+            self.lexicon,
+            takes_readings=tokenizer.takes_readings,
+        )
 
     def warm_up(self) -> None:
         """Loads the dictionaries of the model's languages, so that no request waits for them."""
@@ -105,7 +115,8 @@ class Frontend:
             speed = _checked_speed(request.speed * passage.rate)
             for piece in self._pieces(passage, request.language, request.normalize, is_first=not utterances):
                 piece_seed = derive_seed(seed, len(utterances))
-                utterances.append(Utterance(piece.script.text, piece.text_ids, voice, piece_seed, speed))
+                text = piece.script.text.replace(PAUSE, "")
+                utterances.append(Utterance(text, piece.text_ids, voice, piece_seed, speed))
             if utterances:
                 last = utterances[-1]
                 utterances[-1] = replace(last, pause_s=last.pause_s + passage.pause_s)
@@ -121,7 +132,7 @@ class Frontend:
         scripts = [self._writer.write(passage.segments, language, normalize=normalize) for passage in passages]
         pieces: list[PreviewPiece] = []
         for script in scripts:
-            for piece in self._split(script, is_first=not pieces):
+            for piece in self._split(script, is_first=not pieces, with_pauses=normalize):
                 symbols = self._tokenizer.symbols(piece.script.text, piece.script.readings)
                 pieces.append(preview_piece(piece.script, symbols, piece.text_ids))
         normalized = "".join(script.text for script in scripts)
@@ -133,12 +144,19 @@ class Frontend:
             raise TextTooLong(f"the text has {len(text)} characters, at most {limit} are allowed: send it in parts.")
 
     def _pieces(self, passage: _Passage, language: str | None, normalize: bool, *, is_first: bool) -> Iterator[_Piece]:
-        return self._split(self._writer.write(passage.segments, language, normalize=normalize), is_first=is_first)
+        script = self._writer.write(passage.segments, language, normalize=normalize)
+        return self._split(script, is_first=is_first, with_pauses=normalize)
 
-    def _split(self, script: Script, *, is_first: bool) -> Iterator[_Piece]:
+    def _split(self, script: Script, *, is_first: bool, with_pauses: bool) -> Iterator[_Piece]:
         first_length = self._config.first_piece_length if is_first else None
         for part in script.pieces(split(script.text, self._config.max_piece_length, first_length, break_places)):
-            yield from self._fitting(part)
+            yield from self._fitting(_with_pauses(part) if with_pauses and self._has_pauses else part)
+
+    @cached_property
+    def _has_pauses(self) -> bool:
+        """Whether the voice was trained with a symbol for short silences. Characters have none: a BPE reads the bar."""
+        takes_readings, encode = self._tokenizer.takes_readings, self._tokenizer.encode
+        return takes_readings and len(encode(f"好{PAUSE}好")) > len(encode("好好"))
 
     def _fitting(self, script: Script) -> Iterator[_Piece]:
         """The script as one piece, or as several where its ids would exceed the model's budget."""
@@ -193,6 +211,14 @@ def _passages(segments: Sequence[Segment]) -> list[_Passage]:
             close(segment.pause_s)
     close(0.0)
     return passages
+
+
+def _with_pauses(script: Script) -> Script:
+    """The script with short silences in long Chinese clauses where a reader would make them."""
+    marks = [place for place in pause_marks(script.text) if script.languages[place] == "zh"]
+    parts = [script[start:end] for start, end in pairwise([0, *marks, len(script.text)])]
+    pauses = [Script.fixed(PAUSE, "zh", (None,), "model") for _ in marks]
+    return Script.join(part for pair in zip(parts, [*pauses, Script.plain("", "zh")], strict=True) for part in pair)
 
 
 def _halves(script: Script) -> list[Script]:

@@ -1,7 +1,8 @@
 """Words that are read otherwise than the rules would: a shipped list, and the user's own in a shared store.
 
-The store is a SQLite file or Redis. Every process keeps the user's words as an index and recently used entries in an
-LRU; it asks the store's version at most every `poll_s` seconds, so a change reaches every replica within that time.
+The store is a SQLite file or Redis. Every process keeps the user's words as an index with their first `cache_size`
+entries, and recently used ones of the others in an LRU; it asks the store's version at most every `poll_s` seconds, so
+a change reaches every replica within that time.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from importlib.resources import files
 from itertools import chain
 from typing import Literal, Protocol
 
-from pipeline.errors import InvalidRequest, StageFailed
+from pipeline.errors import InvalidRequest, LexiconUnavailable
 from pipeline.text.mandarin import is_hanzi
-from pipeline.text.readings import Reading, parse_phones, parse_pinyin
+from pipeline.text.readings import Reading, parse_phones, parse_pinyin, parse_sounds
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ RETRY_AFTER_S = 5.0  # a store that cannot be reached is left alone so long
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One word. `value` is tone-number pinyin, ARPAbet phones, or the text to read instead; make it with `checked`."""
+    """One word. `value` is tone-number pinyin, phones as in `readings`, or the text to read instead; see `checked`."""
 
     word: str
     kind: Kind
@@ -54,6 +55,16 @@ class Entry:
         if self.kind == "pinyin":
             return tuple(self.value.split())
         return (self.value, *[""] * (len(self.word) - 1))
+
+
+def stored_entry(word: str, *fields: object) -> Entry | None:
+    """The entry that a store has for a word, None where it is damaged."""
+    try:
+        kind, value = fields
+        return Entry.checked(word, str(kind), str(value))
+    except (ValueError, InvalidRequest) as error:
+        log.warning("the lexicon's entry of %r is left out, delete it: %s", word, error)
+        return None
 
 
 def normal_form(text: str) -> str:
@@ -83,14 +94,13 @@ def _checked_pinyin(word: str, value: str) -> str:
 
 
 def _checked_phones(word: str, value: str) -> str:
-    if not (word.isascii() and word.replace("'", "").isalpha() and word[0] != "'"):
-        raise InvalidRequest(
-            f"word {word!r} is not one word of Latin letters: give it a respelling instead of phonemes."
-        )
+    if not (word.replace("'", "").isalpha() and word[0] != "'"):
+        raise InvalidRequest(f"word {word!r} is not one word of letters: give it a respelling instead of phonemes.")
     try:
-        return " ".join(parse_phones(value))
+        return " ".join(parse_phones(value)) if word.isascii() else parse_sounds(value)
     except ValueError as error:
-        raise InvalidRequest(f"phonemes {value!r} of {word!r}: {error}.") from None
+        cure = "" if word.isascii() else "; give it kana, hangul, jyutping, or a respelling instead of phonemes"
+        raise InvalidRequest(f"phonemes {value!r} of {word!r}: {error}{cure}.") from None
 
 
 def _checked_respelling(word: str, value: str) -> str:
@@ -105,7 +115,10 @@ _CHECKS: dict[Kind, Callable[[str, str], str]] = {
 
 
 class LexiconStore(Protocol):
-    """Where the user's entries live. Every method raises StageFailed when the store cannot be reached."""
+    """Where the user's entries live. Every method raises LexiconUnavailable when the store cannot be reached.
+
+    What is stored but is no entry, written by another program, is left out and logged.
+    """
 
     def version(self) -> str:
         """Differs after every change; empty while nothing was ever written."""
@@ -187,7 +200,8 @@ def _is_latin(char: str) -> bool:
 class Lexicon:
     """The words in force. Without a store there are only the shipped ones.
 
-    A store that cannot be reached is logged and tried again; until then what is cached stays in force.
+    A store that cannot be reached is logged and tried again after RETRY_AFTER_S; until then texts are read with the
+    entries that are known, and listing or changing entries raises LexiconUnavailable.
     """
 
     def __init__(
@@ -206,7 +220,7 @@ class Lexicon:
         self._clock = clock
         self._next_poll_s = clock()
         self._version = ""
-        self._replace_words([])
+        self._replace_words([], [])
 
     def find(self, text: str) -> list[Match]:
         """Matches from left to right, without overlap, the longest first."""
@@ -248,19 +262,30 @@ class Lexicon:
         try:
             version = self._store.version()  # before the words: a change in between is seen at the next poll
             if version != self._version:
-                self._replace_words(self._store.words())
+                known = self._store.entries("", self._cache_size)
+                self._replace_words(self._store.words() if len(known) == self._cache_size else [], known)
                 self._version = version
-        except StageFailed as error:
-            self._next_poll_s = now + max(self._poll_s, RETRY_AFTER_S)
-            log.warning("%s Known words stay in force.", error.message)
+            self._is_reached = True
+        except LexiconUnavailable as error:
+            self._leave_alone(error, "Known entries stay in force")
 
-    def _replace_words(self, words: list[str]) -> None:
-        self._index = _Index(chain(words, self._common))
-        self._user_words = frozenset(words)
+    def _leave_alone(self, error: LexiconUnavailable, consequence: str) -> None:
+        self._is_reached = False
+        self._next_poll_s = self._clock() + max(self._poll_s, RETRY_AFTER_S)
+        log.warning("%s %s.", error.message, consequence)
+
+    def _replace_words(self, words: list[str], known: list[Entry]) -> None:
+        """`words` are needed only where the store has more than the `known` entries."""
+        self._known = {entry.word: entry for entry in known if entry.word}
+        self._user_words = self._known.keys() | filter(None, words)
+        self._index = _Index(chain(self._user_words, self._common))
         self._cached = lru_cache(self._cache_size)(self._fetch)
+        self._is_reached = True
 
     def _fetch(self, word: str) -> Entry | None:
-        return self._store.get(word) if self._store is not None else None
+        if self._store is None or not self._is_reached:
+            raise LexiconUnavailable("the lexicon was not reached a moment ago.")
+        return self._store.get(word)
 
     def _match_at(self, text: str, start: int) -> Match | None:
         for end, word in self._index.at(text, start):
@@ -274,9 +299,10 @@ class Lexicon:
         if word not in self._user_words:
             return None
         try:
-            return self._cached(word)
-        except StageFailed as error:
-            log.warning("%s %r is read without its entry.", error.message, word)
+            return self._known.get(word) or self._cached(word)
+        except LexiconUnavailable as error:
+            if self._is_reached:
+                self._leave_alone(error, f"{word!r} is read without its entry")
             return None
 
 

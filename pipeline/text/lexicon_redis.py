@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from pipeline.errors import MissingExtra, StageFailed
-from pipeline.text.lexicon import Entry
+from pipeline.errors import LexiconUnavailable, MissingExtra
+from pipeline.text.lexicon import Entry, stored_entry
 
 _ENTRIES = "{cosyvoice-serve}:lexicon:entries"  # a hash of word -> [kind, value]; the braces keep both keys together
 _VERSION = "{cosyvoice-serve}:lexicon:version"
@@ -30,6 +30,7 @@ class RedisLexicon:
         self._client: Any = redis.Redis.from_url(
             url,
             decode_responses=True,
+            encoding_errors="replace",
             socket_timeout=_TIMEOUT_S,
             socket_connect_timeout=_TIMEOUT_S,
             retry=Retry(NoBackoff(), 1),  # for a connection that went stale; the default retries for seconds
@@ -44,12 +45,13 @@ class RedisLexicon:
 
     def get(self, word: str) -> Entry | None:
         stored = self._call(lambda: self._client.hget(_ENTRIES, word))
-        return None if stored is None else Entry(word, *json.loads(stored))
+        return None if stored is None else stored_entry(word, *_fields(stored))
 
     def entries(self, after: str, limit: int) -> list[Entry]:
         stored = self._call(lambda: self._client.hgetall(_ENTRIES))
         page = sorted(word for word in stored if word > after)[:limit]
-        return [Entry(word, *json.loads(stored[word])) for word in page]
+        found = (stored_entry(word, *_fields(stored[word])) for word in page)
+        return [entry for entry in found if entry is not None]
 
     def put(self, entry: Entry) -> None:
         value = json.dumps([entry.kind, entry.value], ensure_ascii=False)
@@ -72,5 +74,16 @@ class RedisLexicon:
     def _call(self, command: Callable[[], T]) -> T:
         try:
             return command()
-        except self._error as error:
-            raise StageFailed(f"the lexicon in Redis cannot be reached ({error}).") from None
+        except (self._error, OSError) as error:
+            raise LexiconUnavailable(
+                f"the lexicon in Redis cannot be reached ({error}): start it, or set text.lexicon to another place."
+            ) from None
+
+
+def _fields(stored: str) -> list[object]:
+    """Kind and value; anything else where the field is damaged."""
+    try:
+        fields = json.loads(stored)
+    except ValueError:
+        return []
+    return fields if isinstance(fields, list) else []

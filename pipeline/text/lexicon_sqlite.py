@@ -9,10 +9,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import StageFailed
-from pipeline.text.lexicon import Entry
+from pipeline.errors import LexiconUnavailable
+from pipeline.text.lexicon import Entry, stored_entry
 
-_BUSY_TIMEOUT_S = 2.0
+_READ_TIMEOUT_S = 0.25  # a text waits for it
+_WRITE_TIMEOUT_S = 2.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (word TEXT PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS version (id INTEGER PRIMARY KEY CHECK (id = 0), value TEXT NOT NULL);
@@ -34,11 +35,11 @@ class SqliteLexicon:
 
     def get(self, word: str) -> Entry | None:
         rows = self._read("SELECT word, kind, value FROM entries WHERE word = ?", word)
-        return Entry(*rows[0]) if rows else None
+        return stored_entry(*rows[0]) if rows else None
 
     def entries(self, after: str, limit: int) -> list[Entry]:
         rows = self._read("SELECT word, kind, value FROM entries WHERE word > ? ORDER BY word LIMIT ?", after, limit)
-        return [Entry(*row) for row in rows]
+        return [entry for row in rows if (entry := stored_entry(*row)) is not None]
 
     def put(self, entry: Entry) -> None:
         with self._change() as connection:
@@ -56,23 +57,26 @@ class SqliteLexicon:
             return []
         try:
             uri = f"{self._path.as_uri()}?mode=ro"
-            with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S)) as connection:
+            with closing(sqlite3.connect(uri, uri=True, timeout=_READ_TIMEOUT_S)) as connection:
                 return connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise StageFailed(f"the lexicon {self._path} cannot be read ({error}).") from None
+            raise LexiconUnavailable(
+                f"the lexicon {self._path} cannot be read ({error}): move the file away if it is damaged, or stop the "
+                "program that locks it."
+            ) from None
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
         """One transaction, which also changes the version."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT_S)) as connection:
+            with closing(sqlite3.connect(self._path, timeout=_WRITE_TIMEOUT_S)) as connection:
                 connection.executescript(_SCHEMA)
                 with connection:
                     yield connection
                     connection.execute("INSERT OR REPLACE INTO version VALUES (0, ?)", (uuid.uuid4().hex,))
         except (sqlite3.Error, OSError) as error:
-            raise StageFailed(
+            raise LexiconUnavailable(
                 f"the lexicon {self._path} cannot be written ({error}): set text.lexicon to a writable file or to a "
                 "redis:// URL."
             ) from None

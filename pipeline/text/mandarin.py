@@ -18,6 +18,7 @@ _NO_SANDHI_BEFORE = frozenset("一二三四五六七八九十零月号年点百�
 _MAX_CACHED_WORDS = 65536
 _UNALIGNED = "?"
 
+_SYLLABIC = {**dict.fromkeys(("n", "m", "ng", "hm", "hng"), "en"), "ê": "ei"}
 _INITIALS = ("zh", "ch", "sh", *"bpmfdtnlgkhjqxrzcsyw")
 
 
@@ -65,12 +66,12 @@ def _one_changes(chars: list[str], k: int) -> bool:
 
 @lru_cache(maxsize=4096)
 def mandarin_symbols(syllable: str) -> tuple[str, ...]:
-    """Text symbols of a syllable: hao3 -> zh:h zh:ao3. A syllabic n or m is read like en."""
+    """Text symbols of a syllable: hao3 -> zh:h zh:ao3. A syllabic nasal is read like en, ê like ei."""
+    if syllable[:-1] in _SYLLABIC:
+        return (f"zh:{_SYLLABIC[syllable[:-1]]}{syllable[-1]}",)
     for initial in _INITIALS:
         if syllable.startswith(initial) and len(syllable) > len(initial) + 1:
             return f"zh:{initial}", f"zh:{syllable[len(initial) :]}"
-    if syllable[:-1] in ("n", "m"):
-        return (f"zh:en{syllable[-1]}",)
     return (f"zh:{syllable}",)
 
 

@@ -1,32 +1,46 @@
-"""The phoneme tokenizer of the bundled voice: Mandarin initials and finals, English phones, pauses.
+"""The phoneme tokenizer of the bundled voice: the sounds of five languages, marks and pauses.
 
 One path from text to ids, the same in training and in serving. Readings may be handed in, one per character of the
-text; where none is given the voice's own pronunciation rules decide.
+text; where none is given they come from the script that the text alone makes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 
 from pipeline.errors import BundleError
-from pipeline.text import english, mandarin
-from pipeline.text.english import English, english_symbols, load_english
-from pipeline.text.mandarin import Mandarin, load_mandarin, mandarin_symbols
-from pipeline.text.readings import Reading, reading_symbols
+from pipeline.text import english, korean, mandarin
+from pipeline.text.english import english_symbols, load_english
+from pipeline.text.inventory import PAUSE, START
+from pipeline.text.kana import kana_symbols
+from pipeline.text.mandarin import load_mandarin, mandarin_symbols
+from pipeline.text.pronounce import spoken_pinyin
+from pipeline.text.reader import pronounce
+from pipeline.text.readings import Reading, espeak_reading_symbols, reading_symbols
+from pipeline.text.script import Script
+from pipeline.text.spans import spans
 
 TOKENS_FILE = "tokens.txt"
-START = "^"
 _MARKS = {
     **dict.fromkeys("。.\n", "."),
     **dict.fromkeys("！!", "!"),
     **dict.fromkeys("？?", "?"),
     **dict.fromkeys("，、；：;:,…—", ","),
+    PAUSE: PAUSE,
 }
-_UNIT = re.compile(r"[\u3400-\u9fff]+|[A-Za-z]+(?:'[A-Za-z]+)*|[。！？，、；：;:.!?,…—\n]")
+_RANK = {mark: rank for rank, mark in enumerate((PAUSE, ",", ".", "!", "?"))}
+_SCRIPTS = {
+    "han": "\u3400-\u9fff",
+    "kana": "ぁ-ゖァ-ヺー々〆〇",
+    "hangul": "가-힣",
+}
+_UNIT = re.compile(rf"[{''.join(_SCRIPTS.values())}]+|[A-Za-z]+(?:'[A-Za-z]+)*|[。！？，、；：:;.!?,…—\n|]")
+_RUN = re.compile("|".join(f"(?P<{name}>[{chars}]+)" for name, chars in _SCRIPTS.items()))
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _HANZI = re.compile(r"[\u3400-\u9fff]")
 _MAX_WORD_DIGITS = 12
@@ -47,9 +61,12 @@ class TokenTable:
             raise BundleError(f"{file} is missing: export the bundle again.")
         return cls({symbol: index for index, symbol in enumerate(file.read_text("utf-8").splitlines())})
 
+    def __contains__(self, symbol: str) -> bool:
+        return symbol in self._ids
+
     def _id_of(self, symbol: str) -> int | None:
-        if symbol in ("?", "!"):
-            symbol = "."  # the voice was trained with full stops only
+        if symbol in ("?", "!") and PAUSE not in self:
+            symbol = "."  # a voice without pauses was trained with full stops only
         for candidate in (symbol, *_neighbours(symbol)):
             if candidate in self._ids:
                 return self._ids[candidate]
@@ -58,11 +75,34 @@ class TokenTable:
 
 def _neighbours(symbol: str) -> list[str]:
     """The same sound with another tone or stress, then the plain vowel."""
-    if not symbol.startswith("en:"):
+    if symbol.startswith("zh:"):
         return [symbol[:-1] + tone for tone in "51423"]
+    if symbol.startswith("yue:"):
+        return [symbol[:-1] + tone for tone in "361254"]
+    if not symbol.startswith("en:"):
+        return []
     with_stress = [symbol[:-1] + stress for stress in "102"]
     plain = re.match(r"en:[A-Za-z@0-9]", symbol)
     return with_stress + ([plain.group() + stress for stress in ("", "1", "0")] if plain else [])
+
+
+@dataclass(frozen=True, slots=True)
+class Sounds:
+    """What one voice makes of its text.
+
+    Args:
+        read: text -> readings, where none are handed in; one per character.
+        reading: symbols of a reading.
+        word: symbols of a word in Latin letters.
+        runs: script -> symbols of a run of it that has no reading.
+        ends: mark -> the mark that takes its place at the end.
+    """
+
+    read: Callable[[str], Sequence[Reading]]
+    reading: Callable[[str], Iterable[str]]
+    word: Callable[[str], Iterable[str]]
+    runs: Mapping[str, Callable[[str], Iterable[str]]]
+    ends: Mapping[str, str]
 
 
 class PhonemeTokenizer:
@@ -70,14 +110,14 @@ class PhonemeTokenizer:
 
     takes_readings = True
 
-    def __init__(self, table: TokenTable, english: English, mandarin: Mandarin) -> None:
+    def __init__(self, table: TokenTable, sounds: Sounds) -> None:
         self._table = table
-        self._english = english
-        self._mandarin = mandarin
+        self._sounds = sounds
 
     @classmethod
     def open(cls, folder: Path) -> PhonemeTokenizer:
-        return cls(TokenTable.open(folder / TOKENS_FILE), load_english(), load_mandarin())
+        table = TokenTable.open(folder / TOKENS_FILE)
+        return cls(table, five_languages() if PAUSE in table else two_languages())
 
     def encode(self, text: str, readings: Sequence[Reading] | None = None) -> list[int]:
         """Ids of the text; empty when nothing in it can be spoken. `readings` is one per character."""
@@ -85,49 +125,85 @@ class PhonemeTokenizer:
         return [index for index in ids if index is not None]
 
     def symbols(self, text: str, readings: Sequence[Reading] | None = None) -> list[str]:
-        """Start mark, then the symbols of each clause and its closing mark; the last one is a full stop."""
-        text = text.replace("’", "'")
-        if readings is None:
-            readings = [None] * len(text)
-        text, readings = _expand_numbers(text, readings)
-        symbols, mark_at, is_clause_open = [START], 0, False
+        """Start mark, then the symbols of each clause and its closing mark; the last one ends a sentence."""
+        text, readings = _expand_numbers(text.replace("’", "'"), readings or [None] * len(text))
+        if all(reading is None for reading in readings):
+            readings = self._sounds.read(text)
+        symbols = [START]
         for unit in _UNIT.finditer(text):
             if mark := _MARKS.get(unit.group()):
-                if is_clause_open:
-                    mark_at, is_clause_open = len(symbols), False
-                    symbols.append(mark)
-                elif mark_at and mark != ",":
-                    symbols[mark_at] = mark
-            elif spoken := self._unit_symbols(unit.group(), readings[unit.start() : unit.end()]):
-                symbols += spoken
-                is_clause_open = True
-        if is_clause_open:
-            symbols.append(".")
-        elif mark_at:
-            symbols[mark_at] = "."
-        return symbols if len(symbols) > 1 else []
-
-    def _unit_symbols(self, unit: str, readings: Sequence[Reading]) -> Sequence[str]:
-        if not mandarin.is_hanzi(unit[0]):
-            return self._word_symbols(unit, readings)
-        symbols: list[str] = []
-        for is_given, group in groupby(zip(unit, readings, strict=True), key=lambda pair: pair[1] is not None):
-            run, given = zip(*group, strict=True)
-            if is_given:
-                symbols += [symbol for reading in given for symbol in reading_symbols(reading or "")]
+                _put_mark(symbols, mark)
             else:
-                symbols += [s for syllable in self._mandarin.spoken("".join(run)) for s in mandarin_symbols(syllable)]
+                symbols += self._unit_symbols(unit.group(), readings[unit.start() : unit.end()])
+        if len(symbols) == 1:
+            return []
+        _put_mark(symbols, PAUSE)
+        symbols[-1] = self._sounds.ends.get(symbols[-1], symbols[-1])
         return symbols
 
-    def _word_symbols(self, word: str, readings: Sequence[Reading]) -> Sequence[str]:
-        given = [reading for reading in readings if reading is not None]
-        if given:
-            return reading_symbols(" ".join(given))
-        return english_symbols(self._english.pronounce(word))
+    def _unit_symbols(self, unit: str, readings: Sequence[Reading]) -> Iterator[str]:
+        if unit[0].isascii():
+            given = [reading for reading in readings if reading is not None]
+            yield from self._sounds.reading(" ".join(given)) if given else self._sounds.word(unit)
+            return
+        for is_given, group in groupby(zip(unit, readings, strict=True), key=lambda pair: pair[1] is not None):
+            pairs = list(group)
+            if is_given:
+                for reading in filter(None, (reading for _, reading in pairs)):
+                    yield from self._sounds.reading(reading)
+            else:
+                for part in _RUN.finditer("".join(char for char, _ in pairs)):
+                    yield from self._sounds.runs.get(part.lastgroup or "", _silence)(part.group())
+
+
+def _put_mark(symbols: list[str], mark: str) -> None:
+    """Closes what was said; of marks in a row the strongest counts."""
+    if symbols[-1] in _RANK:
+        symbols[-1] = max(symbols[-1], mark, key=_RANK.__getitem__)
+    elif symbols[-1] != START:
+        symbols.append(mark)
+
+
+def _silence(_: str) -> Iterable[str]:
+    return ()
+
+
+def five_languages() -> Sounds:
+    """The bundled voice: CMUdict's phones, all languages, questions, pauses."""
+    english = load_english()
+    return Sounds(
+        read=_script_readings,
+        reading=reading_symbols,
+        word=lambda word: [f"en:{phone}" for phone in english.phones(word)],
+        runs={"han": _mandarin, "kana": kana_symbols, "hangul": korean.symbols},
+        ends={PAUSE: ".", ",": "."},
+    )
+
+
+def two_languages() -> Sounds:
+    """A voice of Chinese and English with espeak's phones, which knows full stops and commas only."""
+    english, mandarin = load_english(), load_mandarin()
+    return Sounds(
+        read=lambda text: [None] * len(text),
+        reading=espeak_reading_symbols,
+        word=lambda word: english_symbols(english.pronounce(word)),
+        runs={"han": lambda run: [s for syllable in mandarin.spoken(run) for s in mandarin_symbols(syllable)]},
+        ends=dict.fromkeys(_RANK, "."),
+    )
+
+
+def _script_readings(text: str) -> Sequence[Reading]:
+    return pronounce(Script.join(Script.plain(part, language) for part, language in spans(text))).readings
+
+
+def _mandarin(run: str) -> list[str]:
+    return [symbol for syllable in spoken_pinyin(run) for symbol in mandarin_symbols(syllable)]
 
 
 def _expand_numbers(text: str, readings: Sequence[Reading]) -> tuple[str, Sequence[Reading]]:
     """Plain digits as words, for text that was not normalized; the words have no reading of their own."""
+    if not _NUMBER.search(text):
+        return text, readings
     is_chinese = _HANZI.search(text) is not None
     parts: list[str] = []
     expanded: list[Reading] = []

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import pairwise
 
 from pipeline.text.mandarin import is_hanzi
-from pipeline.text.readings import Reading
 from pipeline.text.script import Script, Source
 from pipeline.text.spans import spans
 
@@ -20,7 +19,7 @@ class PreviewSpan:
 
 @dataclass(frozen=True, slots=True)
 class PreviewReading:
-    """`reading` is pinyin or ARPAbet; None where the tokenizer decides, "" where the character is silent."""
+    """`reading` is as in `readings`; None where the tokenizer decides, "" where the character is silent."""
 
     text: str
     reading: str | None
@@ -54,15 +53,18 @@ def preview_piece(script: Script, symbols: list[str], text_ids: tuple[int, ...])
 
 
 def _readings(script: Script) -> Iterator[PreviewReading]:
-    """One for each Chinese character, one for each run of other characters that have the same source."""
-    rows = zip(script.text, script.readings, script.sources, strict=True)
-    for (source, _), group in groupby(enumerate(rows), key=_group_key):
-        text, readings, _ = zip(*(row for _, row in group), strict=True)
-        spoken = [reading for reading in readings if reading is not None]
-        if spoken or source != "tokenizer":
-            yield PreviewReading("".join(text), " ".join(filter(None, spoken)) if spoken else None, source)
+    """One for each word or Chinese character with a reading, one for each run of other characters of one source."""
+    starts = [k for k in range(len(script.text)) if k == 0 or _begins(script, k)]
+    for start, end in pairwise((*starts, len(script.text))):
+        spoken = [reading for reading in script.readings[start:end] if reading is not None]
+        if spoken or script.sources[start] != "tokenizer":
+            reading = " ".join(filter(None, spoken)) if spoken else None
+            yield PreviewReading(script.text[start:end], reading, script.sources[start])
 
 
-def _group_key(item: tuple[int, tuple[str, Reading, Source]]) -> tuple[Source, int]:
-    index, (char, _, source) = item
-    return source, index if is_hanzi(char) else -1
+def _begins(script: Script, k: int) -> bool:
+    """Whether a new item begins at a character; a silent one belongs to the character before it."""
+    if script.sources[k] != script.sources[k - 1]:
+        return True
+    has_own = bool(script.readings[k]) and not script.text[k].isascii()
+    return has_own or (script.readings[k] is None and any(map(is_hanzi, script.text[k - 1 : k + 1])))

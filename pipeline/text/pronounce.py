@@ -32,12 +32,13 @@ class Pronunciation:
 
 
 class Pronouncer:
-    """Phrase tables, then rules of context, then the model, then the character's commonest reading.
+    """Everyday words, rules of context, the model with the phrase table, then the character's commonest reading.
 
     Args:
         everyday: the project's own words; a syllable may be None.
         phrases: a dictionary's words. A word of it wins over an everyday word that is only a part of it. Where the
             model knows the character its reading is a strong hint, not an order.
+        strong_rules: contexts that win over the everyday words too.
         characters: readings of each character, separated by spaces, the commonest first.
     """
 
@@ -46,6 +47,7 @@ class Pronouncer:
         segmenter: Segmenter,
         everyday: PhraseTable,
         phrases: PhraseTable,
+        strong_rules: ContextRules,
         rules: ContextRules,
         characters: Mapping[str, str],
         model: PolyphoneModel,
@@ -53,6 +55,7 @@ class Pronouncer:
         self.segmenter = segmenter
         self._everyday = everyday
         self._phrases = phrases
+        self._strong_rules = strong_rules
         self._rules = rules
         self._characters = characters
         self.model = model
@@ -63,6 +66,7 @@ class Pronouncer:
         hints: dict[int, str] = {}
         longest = self._read_phrases(text, word_of, hints)
         self._read_everyday(text, word_of, longest, found)
+        found |= {k: (syllable, "rule") for k, syllable in self._strong_rules.syllables(text).items()}
         for k, syllable in self._rules.syllables(text).items():
             found.setdefault(k, (syllable, "rule"))
         self._read_model(text, word_of, hints, found)
@@ -111,11 +115,13 @@ class Pronouncer:
 @lru_cache(maxsize=1)
 def load_pronouncer() -> Pronouncer:
     words = {word: tuple(value.split()) for word, value in read_table(DATA / "words.tsv").items()}
+    contexts = read_lines(DATA / "contexts.tsv")
     return Pronouncer(
         segmenter=load_segmenter(),
         everyday=PhraseTable({**read_polyphones(DATA / "polyphones.txt"), **words}),
         phrases=PhraseTable(read_table(DATA / "phrases.tsv.gz")),
-        rules=ContextRules(read_lines(DATA / "contexts.tsv")),
+        strong_rules=ContextRules([line[1:] for line in contexts if line[0] == "!"]),
+        rules=ContextRules([line for line in contexts if line[0] != "!"]),
         characters={**read_table(DATA / "characters.tsv.gz"), **{k: v[0] for k, v in words.items() if len(k) == 1}},
         model=PolyphoneModel.load(),
     )

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipeline.text.mandarin import is_hanzi
 from pipeline.text.polyphone import words_of
 from pipeline.text.pronounce import load_pronouncer
 from pipeline.types import F32
 
 MIN_PAUSE = 0.3  # probability from which a place counts as a pause: best F1 on held-out text
+SURE_PAUSE = 0.4  # probability from which a silence is worth it: of 10 such places a writer put a mark at 9
+MIN_STRETCH = 8  # characters between a silence and the next one
+MIN_EDGE = 4  # characters between a silence and the end of a clause
+LONG_CLAUSE = 16  # characters; shorter ones are spoken in one breath, and cost no run of the model
+MARKS = frozenset("，。；：！？、,;!?…")
 LONGEST_STRETCH = 40  # characters without a likely pause; in longer ones any word's end will do
 
 
@@ -34,3 +40,42 @@ def break_places(clause: str) -> list[int]:
         places.append(stop)
         start = stop
     return places
+
+
+def pause_marks(text: str) -> list[int]:
+    """Positions (before text[p]) where a short silence belongs although no punctuation says so, in order.
+
+    Only between two hanzi that belong to different words, far from the ends of the clause and from each other.
+    """
+    long = [(start, end) for start, end in clauses(text) if end - start >= LONG_CLAUSE]
+    if not long:
+        return []
+    found = pauses_without_marks(text)
+    marks: list[int] = []
+    for start, end in long:
+        inner = np.arange(start + MIN_EDGE, end - MIN_EDGE + 1)
+        likely = inner[found[inner - 1] >= SURE_PAUSE]
+        for place in sorted(likely.tolist(), key=lambda place: -found[place - 1]):
+            if all(abs(place - mark) >= MIN_STRETCH for mark in marks):
+                marks.append(place)
+    return sorted(marks)
+
+
+def pauses_without_marks(text: str) -> F32:
+    """As `pauses`, but the marks are hidden from the model: where a writer put them it expects no other pause."""
+    kept = [k for k, char in enumerate(text) if char not in MARKS]
+    found = np.zeros(len(text), np.float32)
+    found[kept] = pauses("".join(text[k] for k in kept))
+    return found
+
+
+def clauses(text: str) -> list[tuple[int, int]]:
+    """Start and end of each run of hanzi."""
+    runs: list[tuple[int, int]] = []
+    for k, char in enumerate(text):
+        if is_hanzi(char):
+            if runs and runs[-1][1] == k:
+                runs[-1] = (runs[-1][0], k + 1)
+            else:
+                runs.append((k, k + 1))
+    return runs

@@ -1,19 +1,42 @@
-"""Gives the Chinese characters of a script their readings, around those that are given."""
+"""Gives the characters of a script their readings, each by the rules of its language, around those that are given."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from itertools import groupby
+from types import MappingProxyType
 
+from pipeline.text import korean
+from pipeline.text.cantonese import load_cantonese
+from pipeline.text.japanese import load_japanese
+from pipeline.text.korean_rules import is_syllable
 from pipeline.text.mandarin import is_hanzi
 from pipeline.text.pronounce import load_pronouncer, load_sandhi
 from pipeline.text.readings import Reading, known_syllables
-from pipeline.text.script import Script
+from pipeline.text.script import Script, Source
 
 CHINESE = "zh"
+_GIVEN = "\ufffd"  # in the place of a character that has a reading
+
+Row = tuple[Reading, Source]
 
 
-def pronounce(script: Script) -> Script:
-    """The script with spoken syllables for hanzi of its Chinese parts. Readings that are there stay as they are."""
+def pronounce(script: Script, languages: Collection[str] = (CHINESE, "ja", "ko", "yue")) -> Script:
+    """The script with readings for the parts in these languages. Readings that are there stay as they are.
+
+    Chinese syllables stand at their characters; a Japanese word's kana at its first one, the others are silent;
+    Korean syllables and Cantonese jyutping at their characters. What has no reading is left to the tokenizer.
+    """
+    if CHINESE in languages:
+        script = _with_chinese(script)
+    for language, read in READERS.items():
+        if language in languages and language in script.languages:
+            script = _with_readings(script, language, read)
+    return script
+
+
+def _with_chinese(script: Script) -> Script:
     if not any(map(_is_open, script.text, script.languages, script.readings)):
         return script
     read = load_pronouncer().read(script.text)
@@ -39,3 +62,45 @@ def _is_known(syllable: str) -> bool:
     """Whether the tokenizer can speak it; the empty syllable is an 儿 that joined the one before."""
     base = syllable[:-1]
     return not syllable or base in known_syllables() or base.removesuffix("r") in known_syllables()
+
+
+def _with_readings(script: Script, language: str, read: Callable[[str], list[Row]]) -> Script:
+    """The script with readings in all parts of one language."""
+    rows: list[Row] = list(zip(script.readings, script.sources, strict=True))
+    for is_part, group in groupby(range(len(rows)), key=lambda k: script.languages[k] == language):
+        if is_part:
+            places = list(group)
+            text = "".join(script.text[k] if script.readings[k] is None else _GIVEN for k in places)
+            for k, row in zip(places, read(text), strict=True):
+                rows[k] = row if row[0] is not None else rows[k]
+    readings, sources = zip(*rows, strict=True)
+    return replace(script, readings=readings, sources=sources)
+
+
+def _japanese(text: str) -> list[Row]:
+    rows: list[Row] = [(None, "tokenizer")] * len(text)
+    for word in load_japanese().read(text):
+        if word.sound:
+            source: Source = "dictionary" if word.is_known else "rule"
+            rows[word.start : word.end] = [(word.sound, source), *[("", source)] * (word.end - word.start - 1)]
+    return rows
+
+
+def _korean(text: str) -> list[Row]:
+    spoken = korean.spoken(text)
+    return [
+        ((said, "dictionary" if is_hanzi(char) else "rule") if is_syllable(said) else (None, "tokenizer"))
+        for char, said in zip(text, spoken, strict=True)
+    ]
+
+
+def _cantonese(text: str) -> list[Row]:
+    return [
+        (f"yue:{syllable}", "dictionary") if syllable else (None, "tokenizer")
+        for syllable in load_cantonese().read(text)
+    ]
+
+
+READERS: Mapping[str, Callable[[str], list[Row]]] = MappingProxyType(
+    {"ja": _japanese, "ko": _korean, "yue": _cantonese}
+)

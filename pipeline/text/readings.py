@@ -1,7 +1,9 @@
-"""Readings that a person writes down: Mandarin syllables (chong2 qing4, chóng qìng) and English ARPAbet phones.
+"""Readings that a person writes down, in the writing that each language uses for its sounds.
 
-A reading belongs to one character of a text: lower-case syllables, or upper-case phones on the first letter of a word.
-The empty reading is silent (its sound is part of the character before); None leaves the choice to the tokenizer.
+Mandarin: tone-number syllables (chong2 qing4, chóng qìng). English: ARPAbet phones (HH AH0 L OW1). Japanese: kana as
+they are pronounced (トーキョー). Korean: hangul as it is pronounced (동닙). Cantonese: jyutping (yue:jat6).
+A reading belongs to one character of a text, or at the first one to a whole word. The empty reading is silent (its
+sound is part of the character before); None leaves the choice to the tokenizer.
 """
 
 from __future__ import annotations
@@ -10,14 +12,20 @@ import unicodedata
 from functools import lru_cache
 from importlib.resources import files
 
+from pipeline.text.cantonese import jyutping_symbols
+from pipeline.text.inventory import text_symbols
+from pipeline.text.kana import is_kana, kana_symbols, katakana
+from pipeline.text.korean import syllable_symbols
+from pipeline.text.korean_rules import is_syllable
 from pipeline.text.mandarin import mandarin_symbols
 
 Reading = str | None
+JYUTPING = "yue:"
 
 _TONE_MARKS = {"\u0304": "1", "\u0301": "2", "\u030c": "3", "\u0300": "4"}
 _DIAERESIS = "\u0308"
 
-# CMUdict's 39 phones (ARPAbet) and the voice's phone for each, vowels as stressed.
+# CMUdict's 39 phones (ARPAbet) and espeak's phone for each, vowels as stressed.
 _CONSONANTS = {
     "B": "b", "CH": "tS", "D": "d", "DH": "D", "F": "f", "G": "g", "HH": "h", "JH": "dZ", "K": "k", "L": "l", "M": "m",
     "N": "n", "NG": "N", "P": "p", "R": "r", "S": "s", "SH": "S", "T": "t", "TH": "T", "V": "v", "W": "w", "Y": "j",
@@ -84,17 +92,60 @@ def _check_phone(phone: str) -> None:
     raise ValueError(f"{phone!r} is no ARPAbet phone as in CMUdict")
 
 
-@lru_cache(maxsize=4096)
+def parse_sounds(value: str) -> str:
+    """A reading in kana, hangul or jyutping, in normal form. Raises ValueError with the reason."""
+    written = unicodedata.normalize("NFC", value)
+    if is_kana(written):
+        return katakana("".join(written.split()))
+    if all(map(is_syllable, "".join(written.split()))):
+        return "".join(written.split())
+    return " ".join(_checked_jyutping(syllable) for syllable in written.lower().split())
+
+
+def _checked_jyutping(written: str) -> str:
+    syllable = written.removeprefix(JYUTPING)
+    if not (syllable.isascii() and syllable.isalnum()):
+        raise ValueError(f"{written!r} is no kana, no hangul syllable and no jyutping")
+    if syllable[-1] not in "123456":
+        raise ValueError(f"syllable {written!r} has no tone: add a number from 1 to 6, as in jat6")
+    if not set(jyutping_symbols(syllable)) <= set(text_symbols()):
+        raise ValueError(f"{written!r} is no Cantonese syllable")
+    return JYUTPING + syllable
+
+
+@lru_cache(maxsize=8192)
 def reading_symbols(reading: str) -> tuple[str, ...]:
     """Text symbols of a valid reading, for the phoneme tokenizer."""
+    return tuple(symbol for sound in reading.split() for symbol in _sound_symbols(sound))
+
+
+@lru_cache(maxsize=8192)
+def espeak_reading_symbols(reading: str) -> tuple[str, ...]:
+    """As `reading_symbols`, for a voice whose English phones are espeak's."""
     return tuple(
         symbol
         for sound in reading.split()
-        for symbol in ([_phone_symbol(sound)] if sound[0].isupper() else _syllable_symbols(sound))
+        for symbol in ([_espeak_symbol(sound)] if _is_phone(sound) else _sound_symbols(sound))
     )
 
 
-def _phone_symbol(phone: str) -> str:
+def _sound_symbols(sound: str) -> tuple[str, ...]:
+    if _is_phone(sound):
+        return (f"en:{sound}",)
+    if sound.startswith(JYUTPING):
+        return jyutping_symbols(sound[len(JYUTPING) :])
+    if sound.isascii() or sound[0] == "ê":
+        return _syllable_symbols(sound)
+    if is_syllable(sound[0]):
+        return tuple(symbol for char in sound for symbol in syllable_symbols(char))
+    return kana_symbols(sound)
+
+
+def _is_phone(sound: str) -> bool:
+    return "A" <= sound[0] <= "Z"
+
+
+def _espeak_symbol(phone: str) -> str:
     if phone in _CONSONANTS:
         return f"en:{_CONSONANTS[phone]}"
     vowel, stress = phone[:-1], phone[-1]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from pipeline.text.phrases import DATA, PhraseTable, read_words
-from pipeline.text.suffixes import is_erhua_at, is_neutral_suffix, merge_erhua, tone_of
+from pipeline.text.suffixes import ERHUA, is_erhua_at, is_neutral_suffix, merge_erhua, tone_of
 
 _DIGITS = frozenset("零〇一二三四五六七八九十")
 _MEASURES = frozenset("个只条张本把件位块")
@@ -25,6 +25,16 @@ _VERBS = frozenset(
     "累改变换接送寄收存借还付花卖租住穿戴脱盖铺挂摆停等待守闻摸碰够着对合配禁提举端咬嚼消化止得料瞒骗"
     "哄惹叫喊唤醒问答教讲谈聊差少离"
 )
+_MOVING_VERBS = _VERBS | frozenset(
+    "冲升降投挤伸缩露流冒涌扑靠围凑绕穿迎送递扔抛丢掉落滚滑摔翻掏取捡捧夹叠堆坚挺振哭笑唱骂聊热亮多好"
+)
+_GET_VERBS = frozenset("巴恨怪由使要值舍顾")  # before 不得
+_DOUBLED_VERBS = frozenset(
+    "看听吃说想走买做打找问尝歇谈瞧逛转写学讲练动擦洗摸闻猜帮管比算查翻唱睡躺笑用改求劝瞅抱揉捏晒吹聊坐等试玩"
+    "读背数量称挑选教陪拉推拍扫拖刷补修养缓聚遛跑跳游爬踢拜见催压切炒煮喝泡敲念画跟带搬抖摇理挠挪碰品歪"
+)
+_DIRECTIONS = frozenset("起上下进出回过")
+_CALCULATIONS = ("加", "减", "乘", "除", "比", "等于")
 _PAUSES = frozenset("，。！？；：、,.!?;: \n“”\"'（）()《》…—")
 
 
@@ -62,8 +72,27 @@ class Sandhi:
                 tones[k] = tone or tones[k]
         for k in range(1, len(text)):
             is_joined, is_last = word_of[k] == word_of[k - 1], [word_of[k]] != word_of[k + 1 : k + 2]
-            if tones[k - 1] and is_neutral_suffix(text, k, is_joined, is_last):
+            is_suffix = is_neutral_suffix(text, k, is_joined, is_last)
+            if tones[k - 1] and (is_suffix or _is_doubled_verb(text, k) or _is_direction(text, k)):
                 tones[k] = "5"
+
+
+def _is_doubled_verb(text: str, k: int) -> bool:
+    """The second 看 of 看看, not of 看看看, 写写画画 or 层层."""
+    char = text[k]
+    if char != text[k - 1] or char not in _DOUBLED_VERBS or char in text[max(0, k - 2) : k - 1]:
+        return False
+    before, following = text[max(0, k - 3) : k - 1], text[k + 1 : k + 3]
+    return not following.startswith((char, "地", ERHUA)) and not _is_pair(before) and not _is_pair(following)
+
+
+def _is_pair(text: str) -> bool:
+    return len(text) == 2 and text[0] == text[1]
+
+
+def _is_direction(text: str, k: int) -> bool:
+    """来 and 去 behind a verb and its direction: 站起来, 走出去, but neither 一起来 nor 站不起来."""
+    return k > 1 and text[k] in "来去" and text[k - 1] in _DIRECTIONS and text[k - 2] in _MOVING_VERBS
 
 
 def _change_bu(text: str, tones: list[str], lexical: Sequence[str]) -> None:
@@ -79,7 +108,7 @@ def _change_bu(text: str, tones: list[str], lexical: Sequence[str]) -> None:
 def _is_infix(text: str, k: int) -> bool:
     """Whether 不 stands in 好不好 or 看不见."""
     before, after = text[k - 1], text[k + 1]
-    if before == after:
+    if before == after or (before in _GET_VERBS and after == "得"):
         return True
     return before in _VERBS and after in _COMPLEMENTS
 
@@ -97,6 +126,8 @@ def _change_yi(text: str, tones: list[str], lexical: Sequence[str], word_of: Seq
 def _is_number(text: str, k: int, word_of: Sequence[int]) -> bool:
     """Whether 一 is a number in a row and not a quantity: an ordinal, a digit, a date, or the end of 统一."""
     before, after = text[k - 1] if k else "", text[k + 1]
+    if (before == "月" and after == "日") or _is_calculated(text, k) or _is_school_year(text, k):
+        return True
     if after in "月号" or before in ("第", "初") or any(text.startswith(word, k) for word in _ORDINALS):
         return True
     if after == "十" and before in ("百", "千", "万", "零"):
@@ -106,6 +137,17 @@ def _is_number(text: str, k: int, word_of: Sequence[int]) -> bool:
     if after in _DIGITS and after != "十":
         return True
     return any(text.endswith(word, 0, k + 1) for word in _ENDS_IN_ONE) and word_of[k] != word_of[k + 1]
+
+
+def _is_calculated(text: str, k: int) -> bool:
+    """一加一, 一比三, 一等于."""
+    sign = next((sign for sign in _CALCULATIONS if text.startswith(sign, k + 1)), "")
+    return sign == "等于" or (sign != "" and text[k + 2 : k + 3] in _DIGITS)
+
+
+def _is_school_year(text: str, k: int) -> bool:
+    """高一学生 and 大一新生, but not 高一点."""
+    return k > 0 and text[k - 1] in "高大" and text[k + 1] in "学新男女班生上下开的时刚就那年"
 
 
 def _change_third(text: str, tones: list[str], word_of: Sequence[int], erhua: Sequence[bool]) -> None:
@@ -173,4 +215,4 @@ def _is_one_and_two(foot: list[int], text: str, word_of: Sequence[int]) -> bool:
     first, second, third = foot
     if word_of[first] != word_of[second]:
         return word_of[second] == word_of[third]
-    return word_of[second] == word_of[third] and text[first] in "小老好总纸米买很有也我你女"
+    return word_of[second] == word_of[third] and text[first] in "小老好总纸米买很有也我你女党"

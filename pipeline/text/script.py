@@ -9,7 +9,7 @@ from typing import Literal
 
 from pipeline.text.readings import Reading
 
-Source = Literal["markup", "lexicon", "common", "phrase", "model", "rule", "character", "tokenizer"]
+Source = Literal["markup", "lexicon", "common", "phrase", "model", "rule", "character", "dictionary", "tokenizer"]
 
 
 @dataclass(frozen=True, slots=True)

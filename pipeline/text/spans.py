@@ -30,13 +30,13 @@ _MAX_REACH = 40  # characters: no kana farther away than this decides a Han run
 # Written Cantonese only. 係, 仲, 睇 and 同 are left to the bigrams: other languages write them too.
 _CANTONESE = re.compile(
     "[嘅咗哋喺佢冇嘢啲嚟嗰咁噉咩嘥喎㗎攞揾搵瞓掟嬲冚乸屙氹焗嘞噃唓嗱餸睇]|唔(?!该)|唔該|唔该|[畀俾][我你佢人]|點解|点解|邊(?:度|個|位)|边(?:度|个)"
-    "|呢[個套度啲件間隻位次種本條張部](?!是)|好靚|靚[呀啊喎晒]|[謝完食做走齊曬]晒(?!太)|仲[有要係未]|[我你佢就都即]係(?![統数數])|係(?:咪|唔|噉)|乜(?:嘢|都|水|事)|食(?:飯|嘢|咗|晏)|而家|鍾意|钟意|聽日|听日|尋日|琴日|點樣|返(?:屋企|工|學)|屋企|邊啲|幾多|靚[仔女]|飲茶"
+    "|呢[個套度啲件間隻位次種本條張部](?!是)|好靚|靚[呀啊喎晒]|[謝完食做走齊曬]晒(?!太)|仲[有要係未]|[我你佢就都即]係(?![統数數])|係(?:咪|唔|噉)|乜(?:嘢|都|水|事)|食(?:飯|嘢|咗|晏)|而家|鍾意|钟意|聽日|听日|尋日|琴日|點樣|返(?:屋企|工|學)|屋企|邊啲|幾多|靚[仔女]|飲茶|[喇啫囉]$|啦喂"
 )
 _CHINESE_FUNCTION = re.compile(
     "[我你您他她它很也了是在的和就都不没沒去来來吃喝看想要说說有们們这這那哪把被给給让讓跟吗嗎呢吧]"
 )
 _CHINESE_ALONE = re.compile(
-    "[你您她很也吗嗎呢吧们們这這哪沒]|[我他](?![々國国人])|[吃喝](?!驚|茶|煙|水)"
+    "[你您她很也吗嗎呢吧们們这這哪沒]|(?<!愛)玩(?![具味])|快樂|恭喜|[我他](?![々國国人])|[吃喝](?!驚|茶|煙|水)"
     "|(?:早上|晚上|中午|下午)好|[早晚]安|再見|歡迎|謝謝|對不起|不客氣|請[問勿您]|[今明昨]天|天氣|什麼|怎麼|為什|時候|高興|喜歡|知道|可以|因為|所以"
     "|但是|如果|還是|漂亮|老師|覺得|已經|一[個下點些]|沒有|不[是會要能好用]"
 )
@@ -51,6 +51,13 @@ _PARTICLE_BEFORE_KANA = re.compile(
     "(?:[是也很]|(?<![現存所不健滞駐実自介混散])在|(?<![目知性美公私法質量静動心体理])的|(?<![完終修校満魅])了)$"
 )
 _PARTICLE_AFTER_KANA = re.compile("^(?:是(?!非)|也|的|很|在(?!庫|住|籍|宅|日|学)|和(?!食|服|風|室))")
+# Verbs that stand before a name or a thing; Japanese writes kana after these or has them inside longer words.
+_CHINESE_VERB = "去喝吃買买说說叫找跟給给想看"
+_VERB_AND_JAPANESE = re.compile(f"(?:.*[{_CHINESE_VERB}])(?=[^{_CHINESE_VERB}]{{2,4}}$)")
+_KATAKANA = re.compile("[\u30a1-\u30fa\u30fc]")
+_WORD_STOP = frozenset(
+    "我你您他她它很也了是在的和就都不没去来吃喝看想要说有们这那哪把被给让跟吗呢吧学会问叫找与或从对讲住用写读教懂"
+)
 _AFTER_JAPANESE_TEKI = "なにだでとはがのもかよをへ"
 
 
@@ -69,7 +76,7 @@ def spans(text: str, default: str | None = None) -> list[tuple[str, str]]:
     Numbers, spaces and punctuation go with a neighbour: closing marks with what precedes, opening marks with what
     follows. Text without any letter is one span of the default.
     """
-    tokens = list(_tokens(text))
+    tokens = _with_quoted_words(list(_tokens(text)))
     _decide_han(tokens, default or "zh")
     _attach_digits(tokens)
     _attach_others(tokens)
@@ -81,7 +88,7 @@ def passages(text: str, default: str | None = None, max_inserted_words: int = 3)
 
     More than `max_inserted_words` words in a row are a passage of their own. Parts join to `text`.
     """
-    tokens = list(_tokens(text))
+    tokens = _with_quoted_words(list(_tokens(text)))
     _decide_han(tokens, default or "zh")
     _attach_digits(tokens)
     _attach_others(tokens)
@@ -101,6 +108,60 @@ def _tokens(text: str) -> Iterator[_Token]:
                 clause += 1
             if _ends(_SENTENCE_END, text, match):
                 sentence += 1
+
+
+def _with_quoted_words(tokens: list[_Token]) -> list[_Token]:
+    """Takes Japanese words out of Chinese runs: 日本語 in simplified text, 抹茶 after a verb and before ラテ."""
+    han = [token for token in tokens if token.kind == "han"]
+    simplified = {token.sentence for token in han if any(map(_is_chinese_simplified, token.text))}
+    separated: list[_Token] = []
+    for i, token in enumerate(tokens):
+        if token.kind != "han":
+            separated.append(token)
+            continue
+        following = tokens[i + 1].text if i + 1 < len(tokens) else ""
+        start, end = _japanese_word(token.text, following, token.sentence in simplified)
+        around = None if _CANTONESE.search(token.text) else "zh"
+        parts = ((token.text[:start], around), (token.text[start:end], "ja"), (token.text[end:], around))
+        separated += (
+            [_Token("han", part, token.clause, token.sentence, language) for part, language in parts if part]
+            if start < end
+            else [token]
+        )
+    return separated
+
+
+def _japanese_word(run: str, following: str, is_simplified: bool) -> tuple[int, int]:
+    """Where a run has a word in Japanese spelling among Chinese ones; an empty range if nowhere."""
+    if _KATAKANA.match(following) and (verb := _VERB_AND_JAPANESE.match(run)) and not _SHARED_WORDS.search(run):
+        return (verb.end(), len(run)) if all(map(_is_common_japanese, run[verb.end() :])) else (0, 0)
+    foreign = next((k for k, char in enumerate(run) if is_simplified and _is_japanese_unsimplified(char)), None)
+    if foreign is None:
+        return 0, 0
+    start, end = foreign, foreign + 1
+    while start and _continues_word(run[start - 1]):
+        start -= 1
+    while end < len(run) and _continues_word(run[end]):
+        end += 1
+    return (start, end) if end - start > 1 else (0, 0)
+
+
+def _continues_word(char: str) -> bool:
+    return char not in _WORD_STOP and _is_common_japanese(char)
+
+
+@lru_cache(maxsize=8192)
+def _is_chinese_simplified(char: str) -> bool:
+    return _encodes(char, "gb2312") and not _encodes(char, "big5") and not _encodes(char, "shift_jis")
+
+
+def _is_japanese_unsimplified(char: str) -> bool:
+    return _is_common_japanese(char) and not _encodes(char, "gb2312")
+
+
+def _is_common_japanese(char: str) -> bool:
+    """Whether it is among the first 2,965 kanji of JIS X 0208, which hold what Japanese uses today."""
+    return _encodes(char, "shift_jis") and char.encode("shift_jis") < b"\x98\x9f"
 
 
 def _ends(pattern: re.Pattern[str], text: str, match: re.Match[str]) -> bool:
@@ -135,9 +196,9 @@ def _decide_clause(clause: list[_Token]) -> None:
         return
     if any(_CANTONESE.search(clause[i].text) for i in han):
         for i in han:
-            clause[i].language = (_near_kana(clause, i) and "ja") or "yue"
+            clause[i].language = clause[i].language or (_near_kana(clause, i) and "ja") or "yue"
         return
-    for i in han:
+    for i in (i for i in han if clause[i].language is None):
         clause[i].language = _own_language(clause, i)
 
 
@@ -171,7 +232,7 @@ def _own_language(clause: list[_Token], i: int) -> str | None:
         return "zh" if _is_chinese_beside_kana(clause, i) else "ja"
     if neighbour == "ko":
         return "zh" if _chinese_score(run) >= 1 else "ko"
-    if _is_shinjitai(run):
+    if _is_shinjitai(run) or _mixes_spellings(run):
         return "ja"
     return "zh" if _chinese_score(run) >= 1 else None
 
@@ -226,6 +287,13 @@ def _is_shinjitai(run: str) -> bool:
     return any(_script_of(char) == "ja" for char in run)
 
 
+def _mixes_spellings(run: str) -> bool:
+    """Whether a run has characters that simplified Chinese lacks and others that traditional lacks, as 東京大学."""
+    if _chinese_score(run) or not all(map(_is_common_japanese, run)):
+        return False
+    return any(not _encodes(c, "gb2312") for c in run) and any(not _encodes(c, "big5") for c in run)
+
+
 @lru_cache(maxsize=8192)
 def _script_of(char: str) -> str | None:
     """The national character sets tell: GB 2312 and Big5 against JIS X 0208 (Shift_JIS) and KS X 1001 (EUC-KR)."""
@@ -237,6 +305,7 @@ def _script_of(char: str) -> str | None:
     return "zh" if chinese and not _encodes(char, "euc_kr") else None
 
 
+@lru_cache(maxsize=32768)
 def _encodes(char: str, charset: str) -> bool:
     try:
         char.encode(charset)

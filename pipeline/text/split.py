@@ -253,7 +253,7 @@ def _clauses(sentence: str) -> Iterator[tuple[str, int]]:
 
 def _words(clause: _Atom, limit: float, unit: float, word_ends: WordEnds | None) -> Iterator[_Atom]:
     text = clause.text
-    ends = set(word_ends(text)) if word_ends else None
+    ends = set(word_ends(text)) if word_ends and _CJK.search(text) else None
     tokens = _with_marks(_tokens(text, int(limit / unit)))
     position = 0
     for i, token in enumerate(tokens):

@@ -119,7 +119,7 @@ def _unit_name(symbol: str) -> str | None:
     if slash:
         numerator, denominator = _unit_name(over), _unit_name(under.rstrip("²³"))
         power = {"²": "毎", "³": "毎"}.get(under[-1], "")
-        return numerator and denominator and f"{numerator}毎{denominator}{power}"
+        return numerator and denominator and f"{numerator}毎{denominator}{power}".replace("毎時間", "毎時")
     base = unit(over.rstrip("²³"))
     return base and f"{'平方' if over[-1] == '²' else '立方'}{base.ja}"
 

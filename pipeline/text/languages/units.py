@@ -142,12 +142,12 @@ ALIASES: dict[str, str] = {
     "KW": "kW", "Kw": "kW", "kw": "kW", "KWh": "kWh", "KWH": "kWh", "kwh": "kWh", "kW·h": "kWh", "KV": "kV",
     "kv": "kV", "v": "V", "w": "W", "mah": "mAh", "MAH": "mAh", "mmhg": "mmHg", "MMHG": "mmHg", "hz": "Hz",
     "HZ": "Hz", "KHz": "kHz", "khz": "kHz", "mhz": "MHz", "Mhz": "MHz", "ghz": "GHz", "Ghz": "GHz", "db": "dB",
-    "DB": "dB", "dBA": "dB", "kpa": "kPa", "Mpa": "MPa", "mpa": "MPa", "hpa": "hPa", "Kcal": "kcal", "KCal": "kcal",
-    "kB": "KB", "kb": "KB", "mb": "MB", "gb": "GB", "Gb": "GB", "tb": "TB", "Kbps": "kbps", "KBps": "kbps",
-    "mbps": "Mbps", "gbps": "Gbps", "RPM": "rpm", "FPS": "fps", "BPM": "bpm", "PPM": "ppm", "DPI": "dpi",
-    "Min": "min", "m2": "m²", "m^2": "m²", "cm2": "cm²", "km2": "km²", "mm2": "mm²", "m3": "m³", "m^3": "m³",
-    "cm3": "cm³", "sqm": "m²", "°c": "°C", "°f": "°F", "Lbs": "lb", "LB": "lb", "lx": "lx", "KN": "kN", "KJ": "kJ",
-    "Kj": "kJ", "kj": "kJ", "Nm³": "m³", "hours": "h", "mol": "mol",
+    "DB": "dB", "dB(A)": "dB", "dBA": "dB", "kpa": "kPa", "Mpa": "MPa", "mpa": "MPa", "hpa": "hPa", "Kcal": "kcal",
+    "KCal": "kcal", "kB": "KB", "kb": "KB", "mb": "MB", "gb": "GB", "Gb": "GB", "tb": "TB", "Kbps": "kbps",
+    "KBps": "kbps", "mbps": "Mbps", "gbps": "Gbps", "RPM": "rpm", "r/min": "rpm", "FPS": "fps", "BPM": "bpm",
+    "PPM": "ppm", "DPI": "dpi", "Min": "min", "m2": "m²", "m^2": "m²", "cm2": "cm²", "km2": "km²", "mm2": "mm²",
+    "m3": "m³", "m^3": "m³", "cm3": "cm³", "sqm": "m²", "°c": "°C", "°f": "°F", "Lbs": "lb", "LB": "lb", "lx": "lx",
+    "KN": "kN", "KJ": "kJ", "Kj": "kJ", "kj": "kJ", "Nm³": "m³", "hours": "h", "mol": "mol",
 }  # fmt: skip
 
 

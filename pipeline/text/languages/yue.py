@@ -9,16 +9,13 @@ from pipeline.text.languages.cleaning import clean
 from pipeline.text.languages.grammar import DIGITS, Grammar, Match, Rule, after
 from pipeline.text.languages.han.numerals import digits
 from pipeline.text.languages.han.quantities import NUMBER, money_amount
+from pipeline.text.languages.han.traditional import traditional
 
-_TRADITIONAL = str.maketrans(
-    "点两万亿负摄华欧镑韩币卢铢纳码顷仑吨钟时兹电尔贝转帧减于约号划线杠问无穷积纪级马属从爱里个刻贰导连乘张阵条项韦图论远类纽",
-    "點兩萬億負攝華歐鎊韓幣盧銖納碼頃侖噸鐘時茲電爾貝轉幀減於約號劃線槓問無窮積紀級馬屬從愛里個刻貳導連乘張陣條項韋圖論遠類紐",
-)
 _WORDS = {"幺": "一", "艾特": " at ", "英鎊": "英鎊", "新臺幣": "新台幣", "等于": "等於"}
 
 
 def _respell(reading: str) -> str:
-    reading = reading.translate(_TRADITIONAL)
+    reading = traditional(reading)
     for written, said in _WORDS.items():
         reading = reading.replace(written, said)
     return reading

@@ -7,11 +7,13 @@ from functools import cache
 
 from pipeline.text.languages.cleaning import clean
 from pipeline.text.languages.grammar import Grammar
-from pipeline.text.languages.han import calendar, codes, quantities, symbols
+from pipeline.text.languages.han import calendar, codes, notation, quantities, symbols
+from pipeline.text.languages.han.traditional import is_traditional, traditional
 
 RULES = (
     *symbols.LIST_RULES,
     *symbols.ADDRESS_RULES,
+    *notation.RULES,
     *quantities.MONEY_RULES,
     *calendar.RULES,
     *codes.RULES,
@@ -25,13 +27,13 @@ _BLANKS = re.compile(r" +(?=[，。！？；：、,.!?;:）)]|$)|(?<=[，。！�
 
 
 @cache
-def grammar() -> Grammar:
-    return Grammar(RULES)
+def grammar(is_traditional: bool = False) -> Grammar:
+    return Grammar(RULES, traditional if is_traditional else None)
 
 
 def say(text: str) -> str:
     """Text whose numbers, units and marks are Chinese words; Latin words stay as they are."""
-    return without_gaps(clean(grammar().say(text)))
+    return without_gaps(clean(grammar(is_traditional(text)).say(text)))
 
 
 def without_gaps(text: str) -> str:

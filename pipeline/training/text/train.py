@@ -1,11 +1,11 @@
-"""Trains the polyphone and pause network on the CPU, in two stages: everything, then mostly human labels."""
+"""Trains the polyphone and pause network on the CPU: first on automatic labels, then on human ones too."""
 
 from __future__ import annotations
 
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from pipeline.training.text.teacher import Teacher
 
 MIN_COUNT = 5  # a character seen less often shares the row of the unknown
 BATCH_CHARACTERS = 3000
+WIDTH = 128
+IMPOSSIBLE = -30.0  # logit of a reading that the character never has
+PAUSE_WEIGHT = 0.5  # of the pause loss against the reading loss
 SLOW = 0.1  # learning rate of what the teacher knows already, relative to the rest
 TEACHER_BATCH = 64
 
@@ -106,46 +109,64 @@ def batches(examples: Sequence[Example], rng: random.Random) -> Iterator[Batch]:
     return (collate(group) for group in groups if group)
 
 
-def loss_of(network: ReadingNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of the readings and of the pauses, each a mean over its labels."""
-    logits, pauses = network(batch.characters, batch.tags, batch.positions, batch.lengths)
-    log_probs = torch.log_softmax(logits, dim=-1).gather(1, batch.classes)
-    reading_loss = -(log_probs * batch.weights).sum() / batch.weights.sum().clamp(min=1)
-    known = batch.pauses >= 0
-    pause_loss = nn.functional.binary_cross_entropy_with_logits(pauses[known], batch.pauses[known])
-    return reading_loss, pause_loss
+class Trainer:
+    """Fits a network to examples; keeps which readings each character may have, so that only those compete."""
 
+    def __init__(self, network: ReadingNetwork, vocabulary: Vocabulary) -> None:
+        self._network = network
+        self._possible = possible_readings(vocabulary)
 
-def train(
-    network: ReadingNetwork,
-    stages: Sequence[tuple[Callable[[], Sequence[Example]], int, float]],
-    report: Callable[[int], str],
-    checkpoint: Path,
-    seed: int,
-) -> None:
-    """`stages`: what to train on, for how many epochs, and the highest learning rate. A line is printed per epoch."""
-    rng, epoch, started = random.Random(seed), 0, time.monotonic()
-    for examples_of, num_epochs, peak in stages:
-        if num_epochs == 0:
-            continue
-        optimizer = torch.optim.AdamW(parameter_groups(network, peak), weight_decay=0.01)
-        num_steps = num_epochs * sum(1 for _ in batches(examples_of(), random.Random(0)))
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of the readings and of the pauses, each a mean over its labels."""
+        logits, pauses = self._network(batch.characters, batch.tags, batch.positions, batch.lengths)
+        possible = self._possible[batch.characters.flatten()[batch.positions]]
+        log_probs = torch.log_softmax(logits.masked_fill(~possible, IMPOSSIBLE), dim=-1).gather(1, batch.classes)
+        reading_loss = -(log_probs * batch.weights).sum() / batch.weights.sum().clamp(min=1)
+        known = batch.pauses >= 0
+        pause_loss = nn.functional.binary_cross_entropy_with_logits(pauses[known], batch.pauses[known])
+        return reading_loss, pause_loss
+
+    def fit(self, examples: Sequence[Example], num_epochs: int, peak: float, rng: random.Random) -> None:
+        """`peak` is the highest learning rate. A line is printed per epoch."""
+        started = time.monotonic()
+        optimizer = torch.optim.AdamW(parameter_groups(self._network, peak), weight_decay=0.01)
+        num_steps = num_epochs * sum(1 for _ in batches(examples, random.Random(0)))
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             [group["lr"] for group in optimizer.param_groups],
             total_steps=num_steps + num_epochs * 20,
             pct_start=0.1,
         )
-        for _ in range(num_epochs):
-            network.train()
-            losses = [_step(network, batch, optimizer, schedule) for batch in batches(examples_of(), rng)]
-            epoch += 1
-            torch.save(network.state_dict(), checkpoint)
-            mean = np.mean(losses, axis=0)
+        for epoch in range(num_epochs):
+            self._network.train()
+            losses = [self._step(batch, optimizer, schedule) for batch in batches(examples, rng)]
+            readings, pauses = np.mean(losses, axis=0)
             print(
-                f"epoch {epoch} {time.monotonic() - started:.0f} s loss {mean[0]:.4f} {mean[1]:.4f} {report(epoch)}",
+                f"epoch {epoch + 1} {time.monotonic() - started:.0f} s loss {readings:.4f} {pauses:.4f}",
                 flush=True,
             )
+
+    def _step(
+        self, batch: Batch, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler
+    ) -> tuple[float, float]:
+        reading_loss, pause_loss = self.loss(batch)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(reading_loss + PAUSE_WEIGHT * pause_loss)
+        nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        return reading_loss.item(), pause_loss.item()
+
+
+def possible_readings(vocabulary: Vocabulary) -> Tensor:
+    """bool [V, C]: which classes may follow from each row of the embedding; all of them where nothing is known."""
+    possible = torch.ones(FIRST_ROW + len(vocabulary.characters), len(vocabulary.classes), dtype=torch.bool)
+    for char, ids in vocabulary.candidates.items():
+        if char in vocabulary.characters:
+            row = vocabulary.characters[char]
+            possible[row] = False
+            possible[row, torch.from_numpy(ids)] = True
+    return possible
 
 
 def parameter_groups(network: ReadingNetwork, peak: float) -> list[dict[str, Any]]:
@@ -157,22 +178,32 @@ def parameter_groups(network: ReadingNetwork, peak: float) -> list[dict[str, Any
     return [{"params": slow, "lr": peak * SLOW}, {"params": fast, "lr": peak}]
 
 
-def _step(
-    network: ReadingNetwork,
-    batch: Batch,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> tuple[float, float]:
-    reading_loss, pause_loss = loss_of(network, batch)
-    optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(reading_loss + 0.5 * pause_loss)
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimizer.step()
-    schedule.step()
-    return float(reading_loss), float(pause_loss)
+def averaged(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of several runs' weights; they must have begun at the same ones."""
+    return {
+        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
+        for name, value in states[0].items()
+    }
+
+
+def save_checkpoint(path: Path, network: ReadingNetwork, vocabulary: Vocabulary) -> None:
+    torch.save({"vocabulary": vocabulary.to_json(), "weights": network.state_dict()}, path)
+
+
+def load_checkpoint(path: Path) -> tuple[ReadingNetwork, Vocabulary]:
+    parts = torch.load(path, weights_only=True)
+    vocabulary = Vocabulary.from_json(parts["vocabulary"])
+    network = empty_network(vocabulary)
+    network.load_state_dict(parts["weights"])
+    return network, vocabulary
+
+
+def empty_network(vocabulary: Vocabulary) -> ReadingNetwork:
+    rows, classes = FIRST_ROW + len(vocabulary.characters), len(vocabulary.classes)
+    return ReadingNetwork(NetworkSize(rows, classes, wide_dim=WIDTH, channels=WIDTH, head_hidden=WIDTH))
 
 
 def new_network(vocabulary: Vocabulary, teacher: Teacher) -> ReadingNetwork:
-    network = ReadingNetwork(NetworkSize(FIRST_ROW + len(vocabulary.characters), len(vocabulary.classes)))
+    network = empty_network(vocabulary)
     teacher.initialize(network)
     return network

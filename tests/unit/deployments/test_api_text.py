@@ -223,7 +223,7 @@ async def test_a_wrong_page_is_refused(send: Request, query: str, param: str | N
         ("重庆", {"kind": "pinyin", "value": "chong2"}, None, "has 1 syllables, '重庆' has 2 characters"),
         ("重庆", {"kind": "pinyin", "value": "chong qing"}, None, "add a number from 1 to 5"),
         ("GPU", {"kind": "pinyin", "value": "ji1"}, None, "give it a respelling instead"),
-        ("重庆", {"kind": "phonemes", "value": "HH"}, None, "give it a respelling instead"),
+        ("重庆", {"kind": "phonemes", "value": "HH"}, None, "respelling instead of phonemes"),
         ("GPU", {"kind": "phonemes", "value": "JH IY"}, None, "write IY0, IY1 or IY2"),
         ("GPU", {"kind": "sound", "value": "x"}, "kind", "'pinyin', 'phonemes' or 'respelling'"),
         ("GPU", {"kind": "respelling", "value": "!"}, None, "could be spoken"),
@@ -252,6 +252,20 @@ async def test_other_methods_are_refused_with_those_there_are(send: Request) -> 
     response = await send("POST", entry_path("重庆"), {})
     assert refusal(response, 405)["code"] == "method_not_allowed"
     assert {"GET", "PUT", "DELETE"} <= set(response.headers["allow"].split(", "))
+
+
+async def test_a_lexicon_that_is_down_answers_503_with_the_cure_while_texts_are_read(
+    send: Request, tmp_path: Path
+) -> None:
+    assert (await send("PUT", entry_path("重庆"), {"kind": "pinyin", "value": "chong1 qing1"})).status_code == 200
+    assert "chong1" in (await send("POST", PREVIEW, {"input": "重庆"})).text
+    (tmp_path / "lexicon.db").write_bytes(b"no database" * 500)
+    for response in [await send("GET", LEXICON), await send("DELETE", entry_path("重庆"))]:
+        error = response.json()["error"]
+        assert (response.status_code, error["code"]) == (503, "lexicon_unavailable")
+        assert "lexicon.db cannot be" in error["message"]
+        assert int(response.headers["retry-after"]) > 0
+    assert "chong1" in (await send("POST", PREVIEW, {"input": "重庆"})).text
 
 
 async def test_a_service_without_a_user_lexicon_says_how_to_have_one(

@@ -14,6 +14,7 @@ from pipeline.config import TextConfig
 from pipeline.errors import InvalidRequest, TextTooLong, VoiceNotFound
 from pipeline.runtime.bundle import Bundle, FlowSpec, LMSpec, Manifest, VocoderSpec, write_voices
 from pipeline.text.frontend import Frontend, LocalFrontend, derive_seed
+from pipeline.text.inventory import text_symbols
 from pipeline.text.lexicon import Entry, Lexicon
 from pipeline.text.lexicon_sqlite import SqliteLexicon
 from pipeline.text.phoneme import PhonemeTokenizer
@@ -130,6 +131,39 @@ def test_long_text_becomes_bounded_pieces_that_lose_nothing(make: Make) -> None:
     assert "".join(pieces) == text
     assert max(map(len, pieces)) <= CONFIG.max_piece_length
     assert len(pieces[0]) <= CONFIG.first_piece_length
+
+
+LONG_CLAUSE = "虽然他每天都很早起床但是上班的时候还是经常迟到。"
+
+
+def test_a_long_clause_gets_short_silences_where_the_voice_has_them(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "tokens.txt").write_text("\n".join(text_symbols()), "utf-8")
+    with_pauses = make(PhonemeTokenizer.open(tmp_path))
+    (piece,) = with_pauses.preview(LONG_CLAUSE).pieces
+    assert piece.text.index("|") == LONG_CLAUSE.index("但是")
+    assert "|" in piece.symbols
+    assert ("|", "model") in [(reading.text, reading.source) for reading in piece.readings]
+    (utterance,) = prepare(with_pauses, LONG_CLAUSE)
+    assert utterance.text == LONG_CLAUSE
+    assert utterance.text_ids == piece.text_ids
+    assert text_symbols().index("|") in utterance.text_ids
+
+
+def test_a_text_that_opts_out_of_normalization_gets_no_silences(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "tokens.txt").write_text("\n".join(text_symbols()), "utf-8")
+    (piece,) = make(PhonemeTokenizer.open(tmp_path)).preview(LONG_CLAUSE, normalize=False).pieces
+    assert "|" not in piece.symbols
+
+
+@pytest.mark.parametrize("make_one", [lambda make: make(), lambda make: make(Letters())])
+def test_a_voice_without_a_symbol_for_silences_gets_none(make: Make, make_one: Callable[[Make], Frontend]) -> None:
+    assert "|" not in "".join(piece.text for piece in make_one(make).preview(LONG_CLAUSE).pieces)
+
+
+def test_english_words_are_read_by_their_neighbours(make: Make) -> None:
+    (piece,) = make().preview("I have read the record.").pieces
+    readings = [(reading.text, reading.reading) for reading in piece.readings if reading.source == "rule"]
+    assert readings == [("read", "R EH1 D"), ("the", "DH AH0"), ("record", "R EH1 K ER0 D")]
 
 
 def test_no_utterance_exceeds_the_token_budget(make: Make) -> None:

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import socket
 import sqlite3
+import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import redis
 
-from pipeline.errors import InvalidRequest, MissingExtra, StageFailed
-from pipeline.text.lexicon import Entry, Lexicon, LexiconStore, common_words, open_lexicon
+from pipeline.errors import InvalidRequest, LexiconUnavailable, MissingExtra
+from pipeline.text.lexicon import RETRY_AFTER_S, Entry, Lexicon, LexiconStore, common_words, open_lexicon
 from pipeline.text.lexicon_redis import RedisLexicon
 from pipeline.text.lexicon_sqlite import SqliteLexicon
 
@@ -25,6 +29,43 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
     url = request.getfixturevalue("redis_url")
     redis.Redis.from_url(url).flushall()
     return lambda: RedisLexicon(url)
+
+
+class OwnRedis:
+    """A redis-server that can be stopped."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._folder = folder
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.start()
+
+    def start(self) -> None:
+        options = ["--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
+        self._process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
+        deadline_s = time.monotonic() + 10
+        while not self._answers():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait(10)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(redis.Redis.from_url(self.url).ping())
+        except redis.ConnectionError:
+            return False
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
+    server = OwnRedis(tmp_path)
+    yield server
+    server.stop()
 
 
 class Clock:
@@ -100,13 +141,16 @@ class CountingStore(SqliteLexicon):
         return super().get(word)
 
 
-def test_entries_are_read_once_while_the_version_stays(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("cache_size", "num_reads"), [(10, 0), (1, 1)])
+def test_entries_are_read_once_while_the_version_stays(tmp_path: Path, cache_size: int, num_reads: int) -> None:
+    """Beyond `cache_size` entries, one is read when its word is met first."""
     store = CountingStore(tmp_path / "lexicon.db")
-    lexicon = Lexicon(store, poll_s=0.0)
-    lexicon.put(CHONGQING)
+    lexicon = Lexicon(store, poll_s=0.0, cache_size=cache_size)
+    for word in ("一", "重庆"):
+        lexicon.put(Entry(word, "respelling", "好"))
     for _ in range(5):
-        lexicon.find("重庆重庆")
-    assert store.num_reads == 1
+        assert [match.entry.word for match in lexicon.find("重庆重庆")] == ["重庆", "重庆"]
+    assert store.num_reads == num_reads
 
 
 def test_the_longest_match_wins_and_latin_words_match_whole() -> None:
@@ -133,15 +177,79 @@ def test_a_lost_redis_leaves_what_is_cached_in_force(redis_url: str) -> None:
     assert lexicon.find("重庆")
     store._client = RedisLexicon("redis://127.0.0.1:1/0")._client
     assert [match.entry for match in lexicon.find("重庆")] == [CHONGQING]
-    with pytest.raises(StageFailed, match="cannot be reached"):
+    with pytest.raises(LexiconUnavailable, match="cannot be reached"):
         lexicon.put(CHONGQING)
+
+
+def test_a_redis_that_stops_leaves_texts_readable_and_is_asked_again_later(own_redis: OwnRedis) -> None:
+    """All entries stay in force, those that no text held before too; what a text waits for is bounded."""
+    clock = Clock()
+    RedisLexicon(own_redis.url).put(CHONGQING)
+    lexicon = Lexicon(RedisLexicon(own_redis.url), poll_s=0.0, clock=clock)
+    assert lexicon.find("没有") == []
+    own_redis.stop()
+    started_s = time.monotonic()
+    for _ in range(100):
+        assert [match.entry for match in lexicon.find("重庆")] == [CHONGQING]
+    assert time.monotonic() - started_s < 3.0
+    for call in (lexicon.entries, lambda: lexicon.put(CHONGQING), lambda: lexicon.delete("重庆")):
+        with pytest.raises(LexiconUnavailable, match=r"cannot be reached .*start it, or set text\.lexicon"):
+            call()
+    own_redis.start()
+    RedisLexicon(own_redis.url).put(Entry("好", "pinyin", "hao4"))
+    clock.now_s = RETRY_AFTER_S
+    assert [match.entry.value for match in lexicon.find("重庆好")] == ["hao4"]
+
+
+def test_a_locked_file_is_not_waited_for_by_every_text(tmp_path: Path) -> None:
+    store = SqliteLexicon(tmp_path / "lexicon.db")
+    store.put(CHONGQING)
+    lexicon = Lexicon(store, poll_s=0.0)
+    assert lexicon.find("重庆")
+    with closing(sqlite3.connect(tmp_path / "lexicon.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        started_s = time.monotonic()
+        for _ in range(100):
+            assert [match.entry for match in lexicon.find("重庆")] == [CHONGQING]
+        assert time.monotonic() - started_s < 2.0
+        with pytest.raises(LexiconUnavailable, match="stop the program that locks it"):
+            lexicon.entries()
+
+
+def test_a_file_damaged_later_leaves_the_known_entries_in_force(tmp_path: Path) -> None:
+    path = tmp_path / "lexicon.db"
+    lexicon = Lexicon(SqliteLexicon(path), poll_s=0.0)
+    lexicon.put(CHONGQING)
+    assert lexicon.find("重庆")
+    path.write_bytes(b"no database" * 500)
+    assert [match.entry for match in lexicon.find("重庆")] == [CHONGQING]
+    with pytest.raises(LexiconUnavailable, match=r"lexicon\.db cannot be read .*move the file away"):
+        lexicon.entries()
+
+
+def test_an_entry_damaged_in_the_store_is_left_out(tmp_path: Path, redis_url: str) -> None:
+    client = redis.Redis.from_url(redis_url)
+    client.flushall()
+    sqlite = SqliteLexicon(tmp_path / "lexicon.db")
+    for store in (sqlite, RedisLexicon(redis_url)):
+        store.put(CHONGQING)
+    with closing(sqlite3.connect(tmp_path / "lexicon.db")) as other, other:
+        other.execute("INSERT INTO entries VALUES ('坏', 'pinyin', 'xyz9')")
+    for word, value in (("坏", b"{}"), ("破", b"\xff\xfe"), ("", b"[]"), ("烂", b'["pinyin", "lan4", 3]')):
+        client.hset("{cosyvoice-serve}:lexicon:entries", word, value)
+    for store in (sqlite, RedisLexicon(redis_url)):
+        lexicon = Lexicon(store, poll_s=0.0)
+        assert [match.entry for match in lexicon.find("坏破重庆烂")] == [CHONGQING]
+        assert lexicon.entries() == [CHONGQING]
+        assert lexicon.get("坏") is None
+        assert lexicon.delete("坏")
 
 
 def test_a_damaged_file_is_named_and_does_not_stop_reading_text(tmp_path: Path) -> None:
     (tmp_path / "lexicon.db").write_bytes(b"no database at all, but long enough to be looked at" * 20)
     lexicon = open_lexicon(str(tmp_path / "lexicon.db"))
     assert [match.entry.word for match in lexicon.find("AI")] == ["AI"]
-    with pytest.raises(StageFailed, match=r"lexicon\.db cannot be written.*text\.lexicon"):
+    with pytest.raises(LexiconUnavailable, match=r"lexicon\.db cannot be written.*text\.lexicon"):
         lexicon.put(CHONGQING)
 
 
@@ -149,7 +257,7 @@ def test_a_place_that_cannot_be_written_says_what_to_configure(tmp_path: Path) -
     (tmp_path / "file").write_text("")
     lexicon = open_lexicon(str(tmp_path / "file" / "lexicon.db"))
     assert lexicon.find("重庆") == []
-    with pytest.raises(StageFailed, match=r"set text\.lexicon to a writable file"):
+    with pytest.raises(LexiconUnavailable, match=r"set text\.lexicon to a writable file"):
         lexicon.put(CHONGQING)
 
 

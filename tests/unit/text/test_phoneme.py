@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.errors import BundleError
 from pipeline.text import english, mandarin
+from pipeline.text.inventory import text_symbols
 from pipeline.text.phoneme import PhonemeTokenizer
 from pipeline.text.readings import parse_phones, parse_pinyin
 
@@ -115,3 +116,59 @@ def test_pinyin_that_is_none_is_refused_with_the_reason(written: str, reason: st
 def test_phones_that_are_none_are_refused_with_the_reason(written: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_phones(written)
+
+
+@pytest.fixture(scope="module")
+def polyglot(tmp_path_factory: pytest.TempPathFactory) -> PhonemeTokenizer:
+    folder = tmp_path_factory.mktemp("voice")
+    (folder / "tokens.txt").write_text("\n".join(text_symbols()) + "\n", "utf-8")
+    return PhonemeTokenizer.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "symbols"),
+    [
+        ("你好？", "^ zh:n zh:i2 zh:h zh:ao3 ?"),
+        ("Hello!", "^ en:HH en:AH0 en:L en:OW1 !"),
+        ("東京は", "^ ja:t ja:o ja:: ja:ky ja:o ja:: ja:w ja:a ."),
+        ("독립", "^ ko:d ko:o ko:ng_ ko:n ko:i ko:p_ ."),
+        ("佢喺邊度", "^ yue:k yue:eoi5 yue:h yue:ai2 yue:b yue:in1 yue:d yue:ou6 ."),
+        ("韓國도", "^ ko:h ko:a ko:n_ ko:g ko:u ko:k_ ko:tt ko:o ."),
+        ("好，hi", "^ zh:h zh:ao3 , en:HH en:AY1 ."),
+    ],
+)
+def test_the_voice_of_five_languages_speaks_each(polyglot: PhonemeTokenizer, text: str, symbols: str) -> None:
+    assert polyglot.symbols(text) == symbols.split()
+    assert len(polyglot.encode(text)) == len(symbols.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "marks"),
+    [
+        ("好？！好！！", "?!"),
+        ("好，。好", ".."),
+        ("好|好", "|."),
+        ("好|，好|", ",."),
+        ("|好...", "."),
+        ("好!，", "!"),
+        ("好,", "."),
+    ],
+)
+def test_of_marks_in_a_row_the_strongest_counts(polyglot: PhonemeTokenizer, text: str, marks: str) -> None:
+    assert "".join(symbol for symbol in polyglot.symbols(text) if symbol in ",.!?|") == marks
+
+
+def test_given_readings_are_spoken_in_any_language(polyglot: PhonemeTokenizer) -> None:
+    readings = ["トー", "", "동", "yue:jat6", "HH AY1", ""]
+    assert polyglot.symbols("東京東一hi", readings) == (
+        ["^", "ja:t", "ja:o", "ja::", "ko:d", "ko:o", "ko:ng_", "yue:j", "yue:at6", "en:HH", "en:AY1", "."]
+    )
+
+
+def test_what_has_no_reading_among_given_ones_is_read_by_its_script(polyglot: PhonemeTokenizer) -> None:
+    symbols = " ".join(polyglot.symbols("好,好か도", ["hao3", None, None, None, None]))
+    assert symbols == "^ zh:h zh:ao3 , zh:h zh:ao3 ja:k ja:a ko:d ko:o ."
+
+
+def test_a_tone_that_was_not_heard_takes_another_one(polyglot: PhonemeTokenizer) -> None:
+    assert polyglot.encode("一", ["yue:jik4"]) == polyglot.encode("一", ["yue:jik3"])

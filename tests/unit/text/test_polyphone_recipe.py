@@ -13,7 +13,15 @@ from pipeline.training.text.corpus import Labeller, Sentence, crop
 from pipeline.training.text.evaluate import pause_f1, run, without_pauses
 from pipeline.training.text.export import export
 from pipeline.training.text.network import NetworkSize, ReadingNetwork
-from pipeline.training.text.train import collate, loss_of
+from pipeline.training.text.train import (
+    Trainer,
+    averaged,
+    collate,
+    empty_network,
+    load_checkpoint,
+    possible_readings,
+    save_checkpoint,
+)
 
 VOCABULARY = Vocabulary.build(
     {"重": 4, "庆": 5, "长": 6, "很": 7},
@@ -22,7 +30,7 @@ VOCABULARY = Vocabulary.build(
 )
 
 
-def new_network() -> ReadingNetwork:
+def small_network() -> ReadingNetwork:
     torch.manual_seed(0)
     size = NetworkSize(
         8, 4, recurrent_dim=8, recurrent_hidden=4, wide_dim=8, channels=8, dilations=(1, 3), head_hidden=8
@@ -31,7 +39,7 @@ def new_network() -> ReadingNetwork:
 
 
 def test_the_exported_graph_computes_what_the_network_does(tmp_path) -> None:
-    network = new_network()
+    network = small_network()
     export(network, VOCABULARY, tmp_path)
     model = PolyphoneModel(
         make_session(tmp_path / "polyphone.onnx", num_threads=1),
@@ -45,7 +53,7 @@ def test_the_exported_graph_computes_what_the_network_does(tmp_path) -> None:
 
 
 def test_padding_changes_no_reading() -> None:
-    network = new_network()
+    network = small_network()
     characters, tags = torch.tensor([[2, 4, 5, 3]]), torch.zeros(1, 4, dtype=torch.int64)
     alone, _ = network(characters, tags, torch.tensor([1]))
     batch = torch.tensor([[2, 4, 5, 3, 0, 0, 0], [2, 6, 7, 4, 5, 6, 3]])
@@ -63,7 +71,7 @@ def test_the_human_label_and_the_removed_marks_are_what_is_learned() -> None:
     assert kept.classes[0, 0] == 0
     assert kept.weights[0, 0] == labeller.gold_weight
     assert kept.pauses.tolist() == [-1, -1, -1, 0, -1, -1]
-    reading_loss, pause_loss = loss_of(new_network(), collate([kept, kept]))
+    reading_loss, pause_loss = Trainer(small_network(), VOCABULARY).loss(collate([kept, kept]))
     assert reading_loss > 0
     assert pause_loss > 0
 
@@ -78,3 +86,34 @@ def test_pause_f1_counts_places_where_marks_stood() -> None:
     assert without_pauses("甲乙，丙。丁！") == ("甲乙丙丁", {1, 2})
     assert pause_f1(lambda text: {1}, ["甲乙，丙。丁！"]) == 2 / 3
     assert pause_f1(lambda text: set(), ["甲乙，丙"]) == 0
+
+
+def test_only_the_readings_of_a_character_compete() -> None:
+    possible = possible_readings(VOCABULARY)
+    assert possible[4].tolist() == [True, True, False, False]
+    assert possible[6].tolist() == [False, False, True, True]
+    assert possible[5].all()
+
+
+def test_training_lowers_the_loss() -> None:
+    labeller = Labeller(VOCABULARY, load_segmenter(), PhraseTable({}))
+    example = labeller.example(Sentence("重很长", 0, "chong2"), np.zeros((3, 4), np.float32), random.Random(2))
+    network = small_network()
+    trainer, batch = Trainer(network, VOCABULARY), collate([example])
+    before = trainer.loss(batch)[0].item()
+    trainer.fit([example], 5, 0.01, random.Random(0))
+    network.eval()
+    assert trainer.loss(batch)[0].item() < before
+
+
+def test_averaged_weights_lie_between_those_of_the_runs() -> None:
+    one, two = {"weight": torch.tensor([1.0]), "steps": torch.tensor(3)}, {"weight": torch.tensor([3.0])}
+    assert averaged([one, {**one, **two}]) == {"weight": torch.tensor([2.0]), "steps": torch.tensor(3)}
+
+
+def test_a_checkpoint_carries_its_vocabulary(tmp_path) -> None:
+    network = empty_network(VOCABULARY).eval()
+    save_checkpoint(tmp_path / "a.pt", network, VOCABULARY)
+    loaded, vocabulary = load_checkpoint(tmp_path / "a.pt")
+    assert vocabulary.to_json() == VOCABULARY.to_json()
+    torch.testing.assert_close(loaded.state_dict(), network.state_dict())

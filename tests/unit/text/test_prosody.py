@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
-from pipeline.text.prosody import break_places, pauses
+from pipeline.text.prosody import MIN_STRETCH, break_places, pause_marks, pauses
 from pipeline.text.split import split
 
 
 def test_a_pause_is_likely_between_clauses() -> None:
-    text = "因为昨天晚上下了很大的雨所以今天的运动会只好取消了"
-    boundary = text.index("所以")
+    text = "虽然他很努力地学习但是考试成绩还是不太理想"
+    boundary = text.index("但是")
     found = pauses(text)
     assert found.shape == (len(text),)
     assert found.argmax() == boundary - 1
@@ -41,3 +43,26 @@ def test_a_long_clause_without_punctuation_is_broken_where_a_reader_pauses() -> 
     assert "".join(pieces) == text
     assert [piece[:2] for piece in pieces[1:]] == ["并且", "而不"]
     assert split(text, 40) != pieces
+
+
+def test_a_silence_stands_between_words_far_from_the_ends_and_from_the_next_one() -> None:
+    text = "虽然他很努力地学习但是考试成绩还是不太理想，大家都很失望。"
+    marks = pause_marks(text)
+    assert marks == [text.index("但是")]
+    assert all(text[mark - 4 : mark + 4].isalpha() for mark in marks)
+    long = "这个项目的目标是让没有显卡的普通服务器也能够实时地合成自然流畅的语音并且在用户数量增加的时候" * 3
+    places = pause_marks(long)
+    assert len(places) > 1
+    assert min(right - left for left, right in pairwise(places)) >= MIN_STRETCH
+
+
+@pytest.mark.parametrize(
+    "text", ["", "好", "GPU", "今天天气很好。", "我们用 CosyVoice 合成语音，速度很快！", "😀" * 50, "a" * 300]
+)
+def test_short_clauses_and_other_scripts_get_no_silence(text: str) -> None:
+    assert pause_marks(text) == []
+
+
+def test_no_silence_touches_latin_words_or_digits() -> None:
+    text = "虽然这台服务器没有安装任何一块显卡但是它用ONNX Runtime的INT8模型也能够在200毫秒之内就开始播放第一段声音"
+    assert all("一" <= text[k] <= "龥" for mark in pause_marks(text) for k in (mark - 1, mark))

@@ -16,6 +16,28 @@ def test_spoken_syllables(text: str, spoken: str) -> None:
     assert " ".join(spoken_pinyin(text)) == spoken
 
 
+def test_more_words_are_spoken_in_one_of_the_ways_that_speakers_accept() -> None:
+    rows = [line.split("\t") for line in read_lines(Path(__file__).parent / "cases" / "spoken_more.tsv")]
+    found = {text: " ".join(spoken_pinyin(text)) for text, _ in rows}
+    assert [(text, found[text]) for text, accepted in rows if found[text] not in accepted.split(" | ")] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "tones"),
+    [
+        ("看看", "45"),
+        ("看看看", "444"),
+        ("看一看", "454"),
+        ("天天", "11"),
+        ("写写画画", "2344"),
+        ("说说", "15"),
+        ("坐坐吧", "455"),
+    ],
+)
+def test_doubled_verbs_are_light(text: str, tones: str) -> None:
+    assert "".join(syllable[-1] for syllable in spoken_pinyin(text)) == tones
+
+
 @pytest.mark.parametrize("text", ["", "儿", "一", "不", "a儿", "一儿", "不不", "，一，", "子", "头儿", "一一一"])
 def test_odd_texts_have_one_item_per_character(text: str) -> None:
     assert len(speak(text).syllables) == len(text)

@@ -117,7 +117,9 @@ def _year(match: Match) -> str | None:
 
 
 def is_year(match: Match) -> bool:
-    if not "1100" <= match.group(1) <= "2099":
+    if not "1010" <= match.group(1) <= "2099":
+        return False
+    if match.group(1) < "1100" and not _YEAR_BEFORE.search(before(match, 12)):
         return False
     if re.match(r" (?:\w+s|people|percent|million|men|women|children)\b(?<!was)(?<!is)(?<!has)", after(match, 24)):
         return False

@@ -133,6 +133,13 @@ def _height(match: Match) -> str:
     return f"{cardinal(feet)} foot {cardinal(inches)}"
 
 
+def _feet_inches(match: Match) -> str:
+    feet, inches = match.groups()
+    return (
+        f"{cardinal(feet)} {'foot' if feet == '1' else 'feet'} {cardinal(inches)} inch{'' if inches == '1' else 'es'}"
+    )
+
+
 def _fraction(match: Match) -> str | None:
     whole, above, below = match.groups()
     if (above, below) in (("24", "7"), ("9", "11")) and not whole:
@@ -273,6 +280,7 @@ RULES = (
     Rule(DIGITS, r"(?<![\d.-])\d{3}-\d{4}(?![\d-])", _phone),
     Rule(DIGITS + "-+±~", rf"(?:(?:(?<![\w)])([-+±~]))|)(?<![\d.])({NUMBER})(?:{_TO}({NUMBER}))?\s?(%|‰)", _percent),
     Rule(DIGITS, r"(?<![\d.])(\d)'\s?(\d{1,2})\"?(?!\d)", _height),
+    Rule(DIGITS, r"(?<![\d.])(\d) ?(?:ft|feet|foot)\.? (\d{1,2}) ?(?:in|inch|inches)(?![A-Za-z])\.?", _feet_inches),
     Rule(
         DIGITS + "-+±~",
         rf"(?:(?:(?<![\w)])([-+±~]))|)(?<![\d.])({NUMBER})(\s(?:hundred|thousand|million|billion))"

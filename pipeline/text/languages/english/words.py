@@ -233,6 +233,8 @@ def _greek(match: Match) -> str:
 
 
 def _slash(match: Match) -> str:
+    if re.search(r"\d $", before(match, 2)) and re.match(r" \d", after(match, 2)):
+        return " divided by "
     per = re.search(
         r"(?:dollars?|euros?|pounds?|yuan|cents|times|\d) ?$|\$ ?[\d.,]+$|[$€£][\d.,kMB]{1,9}$", before(match, 12)
     )

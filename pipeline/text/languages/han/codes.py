@@ -11,7 +11,7 @@ from pipeline.text.languages.units import unit
 _CODE_BEFORE = re.compile(
     r"(?:电话|電話|手机|手機|手机号|号码|號碼|热线|熱線|客服|传真|傳真|座机|分机|转|尾号|验证码|驗證碼|密码|密碼|口令|编号|編號|学号|学籍|工号|订单|订单号|单号|卡号|帐号|账号|账户|帳號"
     r"|身份证|身份证号|身份證|护照|护照号"
-    r"|邮编|邮政编码|郵編|QQ|qq|QQ群|微信|房间|房号|门牌|证号|代码|股票|车牌|车牌号|航班|航班号|车次|序列号|ISBN|货号|批号|区号|考号|准考证|会员号|条形码|群号|ID|id|PIN|暗号"
+    r"|邮编|邮政编码|郵編|QQ|qq|QQ群|微信|[ABH]股|沪市|深市|创业板|科创板|证券|基金|房间|房号|门牌|证号|代码|股票|车牌|车牌号|航班|航班号|车次|序列号|ISBN|货号|批号|区号|考号|准考证|会员号|条形码|群号|ID|id|PIN|暗号"
     r"|快递|运单|取件码|邀请码|兑换码|警号|许可证|备案|档案|文号|保单|流水号|Tel|TEL|tel|端口|会议号|会议|拨打|拨|致电|来电|回复)"
     r"(?:号|號|号码|码|为|為|是|了|到|：|:|#|\s|No\.?){0,4}$"
 )
@@ -68,7 +68,9 @@ def _spaced_card(match: Match) -> str:
 
 def _context_code(match: Match) -> str | None:
     run = match.group()
-    if _CODE_BEFORE.search(before(match, 12)) and not re.match(r"\s?[元块个人次部台张万%份天年小分]", after(match, 2)):
+    if _CODE_BEFORE.search(before(match, 12)) and not re.match(
+        r"\s?(?:[元块个人次部台张万%份天年小]|分(?!机))", after(match, 2)
+    ):
         return telephone(run)
     if len(run) in (3, 4) and (
         _ROOM_AFTER.match(after(match, 4)) or before(match, 2).endswith(("单元", "栋", "幢", "号楼"))
@@ -216,8 +218,8 @@ def _hash_number(match: Match) -> str:
 
 
 def roman_value(numeral: str) -> int | None:
-    """The value of a Roman numeral below 40 (C, D and M are rather words), or None if it is not well formed."""
-    if not re.fullmatch(r"X{0,3}(?:IX|IV|V?I{0,3})", numeral) or not numeral:
+    """The value of a Roman numeral below 90 (C, D and M are rather words), or None if it is not well formed."""
+    if not re.fullmatch(r"(?:XL|L?X{0,3})(?:IX|IV|V?I{0,3})", numeral) or not numeral:
         return None
     values = [_ROMAN[char] for char in numeral]
     return sum(-v if i + 1 < len(values) and v < values[i + 1] else v for i, v in enumerate(values))
@@ -226,7 +228,7 @@ def roman_value(numeral: str) -> int | None:
 def _roman(match: Match) -> str | None:
     numeral = match.group()
     value = roman_value(numeral)
-    if value is None or numeral in ("XX", "XXX"):
+    if value is None or numeral in ("XX", "XXX", "XL", "XXL", "LV", "LI", "L"):
         return None
     context = before(match, 3)
     is_ordinal = context.endswith("第") or bool(_ROMAN_AFTER.match(after(match, 3)))
@@ -249,6 +251,7 @@ def _roman_char(match: Match) -> str:
 
 RULES = (
     Rule("+", r"\+\d{1,3}[- ]?(?:\(\d{1,4}\)|\d{2,4})(?:[- ]?\d{2,8}){1,4}(?!\d)", _country_phone),
+    Rule(DIGITS, r"(?<![\d.])00\d{2,3}[- ]\d{2,3}[- ]\d{7,8}(?![\d.])", _phone),
     Rule(DIGITS, r"(?<![\d.])(?:(?:00)?86[- ])?1[3-9]\d(?:[- ]?\d{4}){2}(?!\d|\.\d)", _phone),
     Rule(
         DIGITS,
@@ -268,7 +271,7 @@ RULES = (
     Rule(DIGITS, rf"(?<![\d.,])(?:{_NAMED_DIGITS.pattern})(?![\d,.%])", _named_digits),
     Rule(DIGITS, r"(?<![\d.,])(\d{1,2})·(\d{1,2})(?!\d)", _joined_digits),
     Rule(DIGITS, r"(?<![\d.,])802\.11(?!\d)", constant("八零二点一一")),
-    Rule(DIGITS, r"(?<![\d.,])(\d{3,5})([A-Za-z]{1,5})(?![A-Za-z])", _number_and_letters),
+    Rule(DIGITS, r"(?<![\d.,])(\d{3,5})(?![xX]\d)([A-Za-z]{1,5})(?![A-Za-z])", _number_and_letters),
     Rule(DIGITS, r"(?<![\d.,])7-(?:11|Eleven|ELEVEN|eleven)(?=便利|店|买|，|。|$)", constant("七十一")),
     Rule(DIGITS, r"(?<![\d.,])0\d{1,39}(?![\d,.:：/%-])", _leading_zero),
     Rule(DIGITS, r"(?<![\d.])\d{1,5}(?:\.\d{1,5}){2,7}(?![\d%])", _dotted),
@@ -282,7 +285,7 @@ RULES = (
     Rule(DIGITS, r"(?<![\d.])(\d{1,3})#(?=[楼栋机线厂门仓炉井宿库车间馆])", _number_hash),
     Rule(DIGITS, r"(?<![\d.])(\d{1,6})(?:st|nd|rd|th)(?![A-Za-z])", lambda match: f"第{cardinal(match.group(1))}"),
     Rule("#", r"#(\d{1,4})(?=[\u4e00-\u9fff\s，。]|$)(?!#)", _hash_number),
-    Rule("IVX", r"(?<![A-Za-z])[IVX]{1,6}(?![A-Za-z'])", _roman),
+    Rule("IVXL", r"(?<![A-Za-z])[IVXL]{1,8}(?![A-Za-z'])", _roman),
     Rule(_ROMAN_CHARS, f"[{_ROMAN_CHARS}]{{1,8}}", _roman_char),
 )
 NAME_RULES = (

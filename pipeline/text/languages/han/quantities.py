@@ -41,7 +41,7 @@ _MEASURE = re.compile(
     r"|小时|小時|分钟|分鐘|秒钟|公里|公斤|公分|公顷|平方|立方|年(?!级|級|[0-9]|代)|星期|礼拜|禮拜|月份?(?<=个月)"
     r"|克拉|[毛角]|分(?!之|析|布|组|类|级)|英里|英寸|英尺|海里|毫升|毫米|厘米|千米|千克|刻钟|世纪|美元"
     r"|美金|欧元|英镑|港元|日元|韩元|万|亿|千(?!年)|兆|成(?!立|功|为|長|长)|半(?:球)?|者|国|國|党|会(?!议)|地|岸|侧"
-    r"|端|手(?!房|车|烟|货)|点(?!几|多少)|点钟"
+    r"|端|手(?!房|车|烟|货)|[点點](?!几|幾|多少)|[点點][钟鐘]"
     r"|块钱|居室|厅|卫|房)"
 )
 _NOT_MEASURE = re.compile(
@@ -272,6 +272,12 @@ def _letter_multiple(match: Match) -> str | None:
     return scaled(value, _SCALES[letter.lower()]) + ("加" if plus else "")
 
 
+def _letter_multiples(match: Match) -> str:
+    first, letter, second = match.groups()
+    power = _SCALES[letter.lower()]
+    return f"{scaled(first, power)}到{scaled(second, power)}"
+
+
 def _fraction(match: Match) -> str | None:
     whole, above, below = match.groups()
     if above == "24" and below == "7":
@@ -280,6 +286,8 @@ def _fraction(match: Match) -> str | None:
         return f"{cardinal(above)}月一日"
     if int(below) == 0 or len(below) > 4:
         return None
+    if int(above) >= int(below) and not whole and re.match(r"\s?=", after(match, 2)):
+        return f"{cardinal(above)}除以{cardinal(below)}"
     said = f"{cardinal(below)}分之{cardinal(above)}"
     return f"{cardinal(whole)}又{said}" if whole else said
 
@@ -386,6 +394,7 @@ RULES = (
         r"(?<![\d.:：])\d{1,10}(?:\.\d{1,5})?(?:\s?[:：]\s?\d{1,10}(?:\.\d{1,5})?){1,4}(?![\d:])",
         _ratio,
     ),
+    Rule(DIGITS, rf"{_FREE}({NUMBER})([wkK]){_RANGE}({NUMBER})\2(?![A-Za-z])", _letter_multiples),
     Rule(DIGITS, rf"{_FREE}({NUMBER})([wWkK])(?![A-Za-z])(\+)?", _letter_multiple),
     Rule(DIGITS, rf"{_FREE}({NUMBER})({_MULTIPLE})?\s?\+(?![\d+A-Za-z])(?!\s?[\d=a-z])", _many),
     Rule(DIGITS + "-+", rf"{_NOT_IN_WORD}{_ONE}{_RANGE}{_TWO}(?![\d:]|-\d)", _range),

@@ -262,6 +262,8 @@ RULES = (
     Rule("-+", r"[-+](?=[A-Za-z(（√π](?![A-Za-z]))", _unary),
     Rule("&", r"\s?&\s?", _ampersand),
     Rule("/", r"/", _slash),
+    Rule("<>!=", r"(?:<=|>=|!=|==)\s?(?=[\w(（])", _operator),
+    Rule("°", r"°[CF](?![A-Za-z])", lambda match: "摄氏度" if match.group() == "°C" else "华氏度"),
     Rule("".join(_NAMES), f"[{re.escape(''.join(_NAMES))}]", _named),
     Rule("".join(_GREEK), f"[{''.join(_GREEK)}]", _greek),
 )

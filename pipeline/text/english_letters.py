@@ -1,0 +1,114 @@
+"""How English words that no dictionary has are read: the likeliest sequence of letters with their sounds.
+
+A letter with what it sounds like is a graphone (Bisani and Ney 2008); their n-grams were counted on CMUdict's words.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from pipeline.text.phrases import DATA
+
+FILE = "english_letters.txt.gz"
+BEGIN, END = "\u00be", "\u00bf"
+FIRST_CODE = 0xC0  # graphones are single characters from here on, so that a weight is never taken for one
+SCALE = 10.0  # steps in which natural logarithms are kept
+OFFSET = 33  # of the character that stands for a step
+BEAM = 8
+MAX_LETTERS = 48  # of a word that is read; what follows is silent
+_VOWELS = frozenset("AEIOU")
+
+
+class _Path(NamedTuple):
+    score: float
+    graphones: str
+
+
+class LetterModel:
+    """`sounds` maps a letter to its graphones, `phones` each graphone to its phones.
+
+    `rows` maps a context, some graphones, to the weight with which a shorter one is used instead, then pairs of a
+    graphone that may follow and its weight. A weight is a character, see `weight`.
+    """
+
+    def __init__(
+        self,
+        sounds: Mapping[str, Sequence[str]],
+        phones: Mapping[str, Sequence[str]],
+        rows: Mapping[str, str],
+    ) -> None:
+        self._sounds = sounds
+        self._phones = phones
+        self._rows = rows
+        self._history = max(map(len, rows))
+
+    @staticmethod
+    def load() -> LetterModel:
+        return parse_model(gzip.decompress((DATA / FILE).read_bytes()).decode("utf-8"))
+
+    def read(self, word: str) -> tuple[str, ...]:
+        """ARPAbet phones of a lower-case word; characters that are no letters of it are silent."""
+        paths = [_Path(0.0, BEGIN)]
+        for letter in word[:MAX_LETTERS]:
+            if graphones := self._sounds.get(letter):
+                longer = [next_path for path in paths for next_path in self._extend(path, graphones)]
+                paths = sorted(longer, reverse=True)[:BEAM]
+        best = max(next_path for path in paths for next_path in self._extend(path, END))
+        return one_stress([phone for graphone in best.graphones[1:-1] for phone in self._phones[graphone]])
+
+    def _extend(self, path: _Path, graphones: Sequence[str]) -> list[_Path]:
+        """The path with each of these graphones, scored by the longest context that is known to come before it."""
+        history = path.graphones[-self._history :]
+        rows = [row for start in range(len(history) + 1) if (row := self._rows.get(history[start:])) is not None]
+        return [_Path(path.score + _score(rows, graphone), path.graphones + graphone) for graphone in graphones]
+
+
+def _score(rows: Sequence[str], graphone: str) -> float:
+    """Log probability by the first row that has the graphone; the last row has all of them."""
+    total = 0.0
+    for row in rows:
+        if (place := row.find(graphone, 1)) > 0:
+            return total + weight(row[place + 1])
+        total += weight(row[0])
+    return total
+
+
+def weight(code: str) -> float:
+    """A natural logarithm from the character that stands for it."""
+    return (OFFSET - ord(code)) / SCALE
+
+
+def one_stress(phones: Sequence[str]) -> tuple[str, ...]:
+    """The first primary stress stays, later ones become secondary; a word without one gets it early."""
+    stressed = [k for k, phone in enumerate(phones) if phone.endswith("1")]
+    changed = list(phones)
+    for k in stressed[1:]:
+        changed[k] = changed[k][:-1] + "2"
+    if not stressed:
+        vowels = [k for k, phone in enumerate(phones) if phone[0] in _VOWELS]
+        full = [k for k in vowels if not phones[k].startswith("AH")]
+        for k in (full or vowels)[:1]:
+            changed[k] = changed[k][:-1] + "1"
+    return tuple(changed)
+
+
+def parse_model(text: str) -> LetterModel:
+    """The first lines are graphones, `letter phones`; after an empty line, rows: context, tab, weights."""
+    head, _, body = text.partition("\n\n")
+    sounds: dict[str, list[str]] = {}
+    phones: dict[str, tuple[str, ...]] = {}
+    for k, line in enumerate(head.split("\n")):
+        letter, *sound = line.split()
+        graphone = chr(FIRST_CODE + k)
+        sounds.setdefault(letter, []).append(graphone)
+        phones[graphone] = tuple(sound)
+    rows = dict(line.split("\t", 1) for line in body.split("\n"))
+    return LetterModel(sounds, phones, rows)
+
+
+@lru_cache(maxsize=1)
+def load_letter_model() -> LetterModel:
+    return LetterModel.load()

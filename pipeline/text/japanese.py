@@ -1,0 +1,148 @@
+"""How Japanese is read: the cheapest way through a dictionary's words, with numerals and their counters as words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.text.japanese_dictionary import EDGE, JapaneseDictionary, load_dictionary
+from pipeline.text.japanese_numbers import numbers
+from pipeline.text.kana import LONG_MARK, kana_symbols, katakana
+
+_NOUN, _COUNTER = 991, 1005  # the dictionary's classes
+_NUMBER_COST = -30_000  # a numeral with its counter goes before all other words
+_KATAKANA_COST, _KANA_COST, _OTHER_COST = 6000, 9000, 14_000  # of unknown words, as MeCab's
+_RUN = re.compile(r"[々〆〇\u3400-\u9fffぁ-ゖァ-ヺー]+")
+_KATAKANA = re.compile("[ァ-ヺー]+")
+_KANA = re.compile("[ぁ-ゖァ-ヺー]")
+_NAN_BEFORE = frozenset("でだのとな")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """text[start:end] sounds like `sound` in katakana, empty where that is not known."""
+
+    start: int
+    end: int
+    sound: str
+    is_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Nodes:
+    """Candidate words in the order of their starts; `entries` are the dictionary's, or -1 - k for extra word k."""
+
+    starts: NDArray[np.int64]  # [K]
+    ends: NDArray[np.int64]  # [K]
+    entries: NDArray[np.int64]  # [K]
+    classes: NDArray[np.int64]  # [K]
+    costs: NDArray[np.int64]  # [K]
+    extra: list[Word]
+
+
+class JapaneseReader:
+    def __init__(self, dictionary: JapaneseDictionary) -> None:
+        self._dictionary = dictionary
+
+    def read(self, text: str) -> list[Word]:
+        """Words of the text's runs of kana and kanji, in order."""
+        return [
+            Word(run.start() + word.start, run.start() + word.end, word.sound, word.is_known)
+            for run in _RUN.finditer(text)
+            for word in self._words(run.group())
+        ]
+
+    def _words(self, run: str) -> Iterator[Word]:
+        nodes = self._nodes(run)
+        last = ""
+        for node in _cheapest(nodes, self._dictionary.connection, len(run)):
+            word = self._word(run, nodes, node)
+            if word.sound == "ウ" and kana_symbols(last)[-1:] == ("ja:o",):  # だろう
+                word = replace(word, sound=LONG_MARK)
+            last = word.sound
+            yield word
+
+    def _word(self, run: str, nodes: _Nodes, node: int) -> Word:
+        entry = int(nodes.entries[node])
+        if entry < 0:
+            return nodes.extra[-1 - entry]
+        start, end = int(nodes.starts[node]), int(nodes.ends[node])
+        is_nan = run[start:end] == "何" and run[end : end + 1] in _NAN_BEFORE
+        return Word(start, end, "ナン" if is_nan else self._dictionary.sound(entry), True)
+
+    def _nodes(self, run: str) -> _Nodes:
+        found = self._dictionary.find(run)
+        classes = self._dictionary.classes[found.entries].astype(np.int64)
+        costs = self._dictionary.costs[found.entries].astype(np.int64)
+        nodes = _Nodes(found.starts, found.ends, found.entries, classes, costs, [])
+        rows = list(_extra_words(run, frozenset(found.starts.tolist())))
+        return _with_extra(nodes, rows) if rows else nodes
+
+
+def _with_extra(nodes: _Nodes, rows: Sequence[tuple[Word, int, int]]) -> _Nodes:
+    extra = [word for word, _, _ in rows]
+    added = np.array([(word.start, word.end, -1 - k, kind, cost) for k, (word, kind, cost) in enumerate(rows)])
+    old = np.stack([nodes.starts, nodes.ends, nodes.entries, nodes.classes, nodes.costs], 1)
+    table = np.concatenate([old, added])  # [K, 5]
+    starts, ends, entries, classes, costs = table[np.argsort(table[:, 0], kind="stable")].T
+    return _Nodes(starts, ends, entries, classes, costs, extra)
+
+
+def _extra_words(run: str, known_starts: frozenset[int]) -> Iterator[tuple[Word, int, int]]:
+    """Words beside the dictionary's, with class and cost: numbers, katakana, and single characters it lacks."""
+    for number in numbers(run):
+        yield Word(number.start, number.end, number.sound, True), _COUNTER, _NUMBER_COST
+    for match in _KATAKANA.finditer(run):
+        yield Word(match.start(), match.end(), match.group(), False), _NOUN, _KATAKANA_COST
+    for k, char in enumerate(run):
+        if k not in known_starts:
+            is_kana = _KANA.match(char) is not None
+            word = Word(k, k + 1, katakana(char) if is_kana else "", False)
+            yield word, _NOUN, _KANA_COST if is_kana else _OTHER_COST
+
+
+def _cheapest(nodes: _Nodes, connection: NDArray[np.int16], length: int) -> list[int]:
+    """The path of least cost from 0 to `length` (Viterbi)."""
+    total = nodes.costs.copy()
+    back = np.full(len(total), -1)
+    ends = nodes.ends.tolist()
+    bounds = np.searchsorted(nodes.starts, np.arange(length + 1)).tolist()
+    ending: list[list[int]] = [[] for _ in range(length + 1)]
+    for place, (low, high) in enumerate(pairwise(bounds)):
+        before = ending[place]
+        if low == high or (place and not before):
+            continue
+        kinds = nodes.classes[low:high]
+        if place == 0:
+            total[low:high] += connection[kinds, EDGE]
+        else:
+            through = connection[kinds[:, None], nodes.classes[before]] + total[before]
+            best = through.argmin(1)
+            back[low:high] = np.take(before, best)
+            total[low:high] += through.min(1)
+        for node in range(low, high):
+            ending[ends[node]].append(node)
+    last = ending[length]
+    node = last[int((connection[EDGE, nodes.classes[last]] + total[last]).argmin())]
+    path = []
+    while node >= 0:
+        path.append(node)
+        node = int(back[node])
+    return path[::-1]
+
+
+def symbols(text: str) -> list[str]:
+    """Text symbols of Japanese text; what has no known reading is left out."""
+    return [symbol for word in load_japanese().read(text) for symbol in kana_symbols(word.sound)]
+
+
+@lru_cache(maxsize=1)
+def load_japanese() -> JapaneseReader:
+    """The one of this process."""
+    return JapaneseReader(load_dictionary())

@@ -1,0 +1,107 @@
+"""A compact Japanese dictionary: words with their sound, part of speech and costs, found by a hash of their letters.
+
+The data is a selection of OpenJTalk's NAIST-jdic; costs and connections are MeCab's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+DATA_FILE = "japanese.npz"
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no letter is lost
+_FIRST_KANA = 0x30A0
+EDGE = 0  # the class of a text's edges
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Words of a text, in the order of their starts; text[starts[k]:ends[k]] is word entries[k]."""
+
+    starts: NDArray[np.int64]  # [K]
+    ends: NDArray[np.int64]  # [K]
+    entries: NDArray[np.int64]  # [K]
+
+
+class JapaneseDictionary:
+    """Holds U surfaces and their E entries.
+
+    Args:
+        surfaces: u16 [sum of lengths], code points of all surfaces, one after another.
+        lengths, counts: u8 [U], letters and entries of each surface.
+        classes: u16 [E], an entry's row of `connection`; a class is a part of speech with its form.
+        costs: i16 [E].
+        sounds: u8, katakana of all entries less 0x30A0; sound_lengths: u8 [E].
+        connection: i16 [C, C], the cost of a class (row) after another (column). Class 0 is an edge of the text.
+    """
+
+    def __init__(
+        self,
+        surfaces: NDArray[np.uint16],
+        lengths: NDArray[np.uint8],
+        counts: NDArray[np.uint8],
+        classes: NDArray[np.uint16],
+        costs: NDArray[np.int16],
+        sounds: NDArray[np.uint8],
+        sound_lengths: NDArray[np.uint8],
+        connection: NDArray[np.int16],
+    ) -> None:
+        hashes = _surface_hashes(surfaces, lengths)
+        order = np.argsort(hashes)
+        self._hashes = hashes[order]
+        self._firsts = (np.cumsum(counts, dtype=np.int32) - counts)[order]
+        self._counts = counts[order]
+        self.classes, self.costs, self.connection = classes, costs, connection
+        self._sounds = sounds.tobytes()
+        self._sound_ends = np.cumsum(sound_lengths, dtype=np.int32)
+        self._sound_lengths = sound_lengths
+        self._max_length = int(lengths.max())
+
+    @classmethod
+    def load(cls) -> JapaneseDictionary:
+        with (files("pipeline.text") / "data" / DATA_FILE).open("rb") as file, np.load(file) as arrays:
+            return cls(**arrays)
+
+    def find(self, text: str) -> Words:
+        """All words that stand somewhere in the text."""
+        codes = np.frombuffer(text.encode("utf-32-le"), np.uint32).astype(np.uint64)
+        num_chars = len(codes)
+        hashes = np.zeros((num_chars, min(self._max_length, num_chars)), np.uint64)  # of text[k : k + length + 1]
+        for length in range(hashes.shape[1]):
+            before = hashes[: num_chars - length, length - 1] if length else np.uint64(0)
+            hashes[: num_chars - length, length] = before * _FACTOR + codes[length:]
+        places = np.searchsorted(self._hashes, hashes)
+        np.minimum(places, len(self._hashes) - 1, out=places)
+        starts, lengths = np.nonzero((self._hashes[places] == hashes) & (hashes > 0))
+        rows = places[starts, lengths]
+        counts = self._counts[rows].astype(np.int64)
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        return Words(
+            np.repeat(starts, counts),
+            np.repeat(starts + lengths + 1, counts),
+            np.repeat(self._firsts[rows].astype(np.int64), counts) + within,
+        )
+
+    def sound(self, entry: int) -> str:
+        """An entry's katakana, as it is pronounced."""
+        end = int(self._sound_ends[entry])
+        return "".join(chr(_FIRST_KANA + code) for code in self._sounds[end - int(self._sound_lengths[entry]) : end])
+
+
+def _surface_hashes(surfaces: NDArray[np.uint16], lengths: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    starts = np.cumsum(lengths, dtype=np.int64) - lengths
+    hashes = np.zeros(len(lengths), np.uint64)
+    for place in range(int(lengths.max())):
+        longer = np.flatnonzero(lengths > place)
+        hashes[longer] = hashes[longer] * _FACTOR + surfaces[starts[longer] + place]
+    return hashes
+
+
+@lru_cache(maxsize=1)
+def load_dictionary() -> JapaneseDictionary:
+    """The one of this process."""
+    return JapaneseDictionary.load()
