@@ -11,10 +11,17 @@ from pathlib import Path
 
 from pipeline import __version__
 from pipeline.config import BUNDLED_VOICE, ModelConfig, ServiceConfig
-from pipeline.errors import TTSError
+from pipeline.errors import InvalidRequest, TTSError
 
 # modules that serving does without -> the extra that brings them
-EXTRAS = {"torch": "export", "onnx": "export", "yaml": "export", "matplotlib": "bench"}
+EXTRAS = {
+    "torch": "export",
+    "onnx": "export",
+    "yaml": "export",
+    "matplotlib": "bench",
+    "jieba": "train",
+    "pocketsphinx": "train",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_voices(commands.add_parser("voices", help="list the voices of a bundle"))
     _add_export(commands.add_parser("export", help="make a bundle from an official checkpoint folder"))
     _add_parity(commands.add_parser("parity", help="compare torch and ONNX with golden arrays"))
+    _add_train(commands.add_parser("train", help="make the bundled voice anew, or judge a voice"))
     _add_bench(commands.add_parser("bench", help="measure speed and memory on this machine"))
     _add_bench_text(commands.add_parser("bench-text", help="time the text frontend next to the plain way"))
     return parser
@@ -142,6 +150,35 @@ def _parity(arguments: argparse.Namespace) -> int:
     report = compare_with_golden(arguments.checkpoint, arguments.golden, progress=_note)
     print(report.table())
     return 0 if report.passed else 1
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    steps = ("corpus", "recognizer", "vocoder", "flow", "lm", "export")
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"{', '.join(steps)}, evaluate (default: all)")
+    parser.add_argument("--folder", type=Path, default=Path("voice"), metavar="DIR", help="keeps data and checkpoints")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the number of training steps (default: 1)")
+    parser.add_argument("--hours", type=float, default=float("inf"), help="at most, of each step; resume later")
+    parser.add_argument("--sentences", type=Path, metavar="FILE", help="Mandarin text, a sentence a line, to mix in")
+    parser.add_argument("--num-sentences", type=int, default=200, help="evaluate: of each language (default: 200)")
+    parser.add_argument("--bundle", metavar="DIR", help="evaluate: another bundle than the one that was made")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="evaluate: where the report is written")
+    parser.set_defaults(run=_train, all_steps=steps)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from pipeline.training.voice.corpus import Plan
+    from pipeline.training.voice.recipe import Recipe, evaluate_voice, run_recipe
+
+    known = (*arguments.all_steps, "evaluate")
+    if unknown := [name for name in arguments.steps if name not in known]:
+        raise InvalidRequest(f"{unknown[0]!r} is no step of the recipe: choose of {', '.join(known)}.")
+    recipe = Recipe(arguments.folder, arguments.scale, 3600 * arguments.hours, Plan(sentences=arguments.sentences))
+    steps = arguments.steps or list(known)
+    run_recipe(recipe, steps)
+    if "evaluate" in steps:
+        output = arguments.output or arguments.folder / "evaluation"
+        print(evaluate_voice(recipe, arguments.bundle, output, arguments.num_sentences).markdown())
+    return 0
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from pipeline.acoustic.speech_lm import OnnxSpeechLM
 from pipeline.config import BUNDLED_VOICE, ModelConfig, ServiceConfig
 from pipeline.errors import BundleError
 from pipeline.runtime.bundle import Bundle, Precision
+from pipeline.runtime.prepared import usual_places
 from pipeline.runtime.threads import num_threads_for
 from pipeline.synthesizer import Synthesizer
 from pipeline.text.frontend import Frontend, LocalFrontend
@@ -22,7 +23,15 @@ BUNDLED_PATH = Path(__file__).parent / "voices" / "bundled"
 
 
 def open_bundle(config: ModelConfig) -> Bundle:
-    return Bundle.open(BUNDLED_PATH if config.bundle == BUNDLED_VOICE else config.bundle)
+    path = BUNDLED_PATH if config.bundle == BUNDLED_VOICE else Path(config.bundle)
+    return Bundle.open(path, _prepared_in(config.prepared, path))
+
+
+def _prepared_in(prepared: str | None, bundle: Path) -> tuple[Path, ...]:
+    """Nothing is kept of the bundled voice unless a folder is named: it loads in half a second as it is."""
+    if prepared is None or (prepared == "auto" and bundle == BUNDLED_PATH):
+        return ()
+    return usual_places(bundle) if prepared == "auto" else (Path(prepared).expanduser(),)
 
 
 def precision_of(config: ModelConfig, bundle: Bundle) -> Precision:

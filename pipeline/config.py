@@ -21,6 +21,9 @@ class ModelConfig(_Config):
 
     bundle: str = BUNDLED_VOICE  # "bundled" or the path of a bundle folder, the same on every node
     precision: Literal["auto", "fp32", "int8"] = "auto"  # auto: the first that the bundle lists
+    # Where graphs are kept as this machine computes them, which later starts and other replicas map: a folder, or auto:
+    # with the bundle, else below ~/.cache (the bundled voice needs it nowhere). None: every process makes its own.
+    prepared: str | None = "auto"
 
 
 class TextConfig(_Config):

@@ -15,10 +15,11 @@ from pipeline.acoustic.lm_step import LMStep
 from pipeline.acoustic.lm_tables import LMTables, sinusoids
 from pipeline.errors import InvalidRequest, Overloaded
 from pipeline.runtime.bundle import Bundle, GraphName, LMSpec, Precision
-from pipeline.runtime.session import make_session
+from pipeline.runtime.prepared import open_session
+from pipeline.runtime.session import Session, make_session
 from pipeline.types import F32, I64
 
-LM_GRAPHS: tuple[GraphName, ...] = ("lm_prefix", "lm_tables", "lm")
+SESSIONS: tuple[GraphName, GraphName] = ("lm_prefix", "lm")
 LENGTH_MULTIPLE = 8  # of padded prompts: with one row, matrix products take kernels that round differently
 
 
@@ -75,8 +76,10 @@ class OnnxSpeechLM:
     def __init__(
         self, bundle: Bundle, precision: Precision, *, num_threads: int, max_batch_size: int, max_context: int
     ) -> None:
-        graphs = {name: bundle.graph(name, precision) for name in LM_GRAPHS}
-        self._load(graphs, bundle.manifest.lm, num_threads, max_batch_size, max_context)
+        num_threads = min(num_threads, max_threads(bundle.manifest.lm.num_heads))
+        prefix, lm = (open_session(bundle, name, precision, num_threads=num_threads) for name in SESSIONS)
+        tables = LMTables.open(bundle, precision, num_positions_for(max_context))
+        self._assemble(prefix, lm, tables, bundle.manifest.lm, max_batch_size, max_context)
 
     @classmethod
     def from_graphs(
@@ -89,34 +92,27 @@ class OnnxSpeechLM:
         max_context: int = 1024,
     ) -> OnnxSpeechLM:
         """The same without a bundle; a graph is a file or the bytes of one."""
-        lm = cls.__new__(cls)
-        lm._load(graphs, spec, num_threads, max_batch_size, max_context)
-        return lm
-
-    def _load(
-        self,
-        graphs: Mapping[GraphName, Path | bytes],
-        spec: LMSpec,
-        num_threads: int,
-        max_batch_size: int,
-        max_context: int,
-    ) -> None:
         num_threads = min(num_threads, max_threads(spec.num_heads))
+        prefix, lm, tables = (make_session(graphs[name], num_threads=num_threads) for name in (*SESSIONS, "lm_tables"))
+        speech_lm = cls.__new__(cls)
+        computed = LMTables.compute(tables, spec, num_positions_for(max_context))
+        speech_lm._assemble(prefix, lm, computed, spec, max_batch_size, max_context)
+        return speech_lm
+
+    def _assemble(
+        self, prefix: Session, lm: Session, tables: LMTables, spec: LMSpec, max_batch_size: int, max_context: int
+    ) -> None:
         self.num_speech_tokens = spec.num_speech_tokens
         self.max_context = max_context
         self._spec = spec
-        num_positions = _round_up(max_context, LENGTH_MULTIPLE)
         self._cache = KVCache(
             num_layers=spec.num_layers,
             num_slots=max_batch_size,
             num_heads=spec.num_heads,
-            num_positions=num_positions,
+            num_positions=num_positions_for(max_context),
             head_dim=spec.head_dim,
         )
-        self._prefix = make_session(graphs["lm_prefix"], num_threads=num_threads)
-        self._lm = make_session(graphs["lm"], num_threads=num_threads)
-        tables = make_session(graphs["lm_tables"], num_threads=num_threads)
-        self._tables = LMTables.compute(tables, spec, num_positions)
+        self._prefix, self._lm, self._tables = prefix, lm, tables
         self._step: LMStep | None = None  # of the last decode, as long as batch and table size stay
 
     @property
@@ -204,6 +200,11 @@ class OnnxSpeechLM:
         step.bind_tables(self._tables)
         step.bind_cache(self._cache, first_slot)
         return step
+
+
+def num_positions_for(max_context: int) -> int:
+    """Positions of the cache, and distances of the tables: a padded prompt may go a little further."""
+    return _round_up(max_context, LENGTH_MULTIPLE)
 
 
 def max_threads(num_heads: int) -> int:

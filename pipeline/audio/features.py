@@ -27,7 +27,7 @@ class MelSpectrogram:
         padded = np.pad(samples.astype(np.float64), pad, mode="reflect")
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
         magnitude = np.sqrt(np.abs(np.fft.rfft(frames * self._window, axis=1)) ** 2 + 1e-9)
-        mel = magnitude @ self._filters.T
+        mel = magnitude @ self.filters.T
         return np.log(np.maximum(mel, self.floor)).astype(np.float32)
 
     @cached_property
@@ -35,7 +35,7 @@ class MelSpectrogram:
         return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.n_fft) / self.n_fft)
 
     @cached_property
-    def _filters(self) -> F64:
+    def filters(self) -> F64:
         """Triangles of equal area on Slaney's mel scale: f64 [mel_bins, n_fft // 2 + 1]."""
         edges = mel_to_hz(np.linspace(0.0, hz_to_mel(self.max_hz), self.mel_bins + 2))
         bins = np.linspace(0.0, self.sample_rate / 2, self.n_fft // 2 + 1)

@@ -20,9 +20,9 @@ from typing import Any
 
 from pipeline.bench.machine import cpu_times_s
 from pipeline.bench.service import configured
-from pipeline.bench.workload import of_fixed_length, utterances_of
+from pipeline.bench.workload import of_fixed_length, open_served, utterances_of
 from pipeline.errors import StageFailed
-from pipeline.runtime.bundle import Bundle, Precision
+from pipeline.runtime.bundle import Precision
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 180.0
@@ -46,7 +46,7 @@ def measure_http(
         num_threads: cores that the replicas share; each heavy stage computes with one thread.
         duration_s: of audio, forced on each request.
     """
-    opened = Bundle.open(bundle)
+    opened = open_served(bundle)
     with of_fixed_length(opened, utterances_of(opened, text), duration_s) as fixed:
         config = configured(fixed, precision, is_streamed=True).model_dump(mode="json")
         voice = fixed.manifest.voices[0]

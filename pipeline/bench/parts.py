@@ -11,7 +11,8 @@ from pipeline.bench.context import Bench, Measured
 from pipeline.bench.ladder import measure_ladder
 from pipeline.bench.over_http import measure_http
 from pipeline.bench.profile import measure_profile
-from pipeline.bench.scaling import measure_decode, measure_start, measure_streams, measure_token2wav
+from pipeline.bench.scaling import measure_decode, measure_streams, measure_token2wav
+from pipeline.bench.start import measure_start
 from pipeline.bench.table import Table
 
 

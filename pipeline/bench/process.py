@@ -98,6 +98,15 @@ def peak_rss_mb() -> float:
     return int(line.split()[1]) * 1024 / 1e6
 
 
+def private_mb() -> float | None:
+    """Memory that this process alone has mapped now, which is what it adds to the machine's; None beyond Linux."""
+    try:
+        lines = Path("/proc/self/smaps_rollup").read_text("utf-8").splitlines()
+    except OSError:
+        return None
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) * 1024 / 1e6
+
+
 def _main(result: Path) -> None:
     job = json.load(sys.stdin)
     module, _, name = job["function"].partition(":")

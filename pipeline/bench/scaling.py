@@ -1,4 +1,4 @@
-"""How the product streams, scales with batch and context, and starts."""
+"""How the product streams, and scales with batch and context."""
 
 from __future__ import annotations
 
@@ -87,23 +87,3 @@ def measure_token2wav(bench: Bench) -> Measured:
     note = f"{bench.bundle.manifest.flow.num_steps} guided Euler steps; 86 frames are one second of audio."
     header = ["precision", "batch", "frames/s", "peak RSS MB"]
     return Measured(raw, [Table("Token2wav, whole utterances of 2 s", header, rows, note)])
-
-
-def measure_start(bench: Bench) -> Measured:
-    raw = [
-        {
-            "precision": precision,
-            **bench.run(
-                "service:measure_start",
-                bundle=str(bench.bundle.path),
-                precision=precision,
-                text=text_of(2.0),
-                duration_s=2.0,
-            ),
-        }
-        for precision in PRECISIONS
-    ]
-    names = ("imported_s", "ready_s", "first_audio_s")
-    rows = [[row["precision"], *(seconds(row[name]) for name in names), f"{row['ready_rss_mb']:.0f}"] for row in raw]
-    header = ["precision", "imported s", "ready s", "first audio s", "RSS when ready MB"]
-    return Measured(raw, [Table("From the start of the process", header, rows, "The bundle is in the page cache.")])

@@ -1,4 +1,4 @@
-"""The product in process, from text to audio, as callers meet it: alone, several at once, and just started."""
+"""The product in process, from text to audio, as callers meet it: alone and several at once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pipeline.acoustic.engine import Engine, LocalAcousticModel
 from pipeline.acoustic.speech_lm import OnnxSpeechLM
 from pipeline.bench.process import CpuMeter, peak_rss_mb
 from pipeline.bench.variants import UncachedLM, WindowedAcousticModel
-from pipeline.bench.workload import of_fixed_length, offline_config, request_for, utterances_of
-from pipeline.build import LocalSynthesizer, LocalToken2Wav, build_engine, build_frontend, build_token2wav, precision_of
+from pipeline.bench.workload import of_fixed_length, offline_config, open_served, request_for, utterances_of
+from pipeline.build import LocalToken2Wav, build_engine, build_frontend, build_token2wav, precision_of
 from pipeline.config import ChunkSchedule, ServiceConfig
 from pipeline.runtime.bundle import Bundle, Precision
 from pipeline.synthesizer import Synthesizer
@@ -111,7 +111,7 @@ def measure_service(
         duration_s: of audio, forced on each request.
         token2wav_threads: None takes num_threads, which is then the acoustic model's alone.
     """
-    opened = Bundle.open(bundle)
+    opened = open_served(bundle)
     with of_fixed_length(opened, utterances_of(opened, text), duration_s) as fixed:
         config = configured(fixed, precision, is_streamed=is_streamed)
         service = Service(
@@ -147,24 +147,5 @@ async def _measure(
         "s_per_request": elapsed_s / len(spoken),
         "cpu_peak_percent": cpu.peak,
         "cpu_mean_percent": cpu.mean,
-        "peak_rss_mb": peak_rss_mb(),
-    }
-
-
-def measure_start(bundle: str, precision: Precision, text: str, duration_s: float, spawned_at: float) -> dict[str, Any]:
-    """Seconds from starting the process until it is ready and until its first audio, and its memory when ready."""
-    opened = Bundle.open(bundle)
-    imported_s = time.monotonic() - spawned_at
-    with of_fixed_length(opened, utterances_of(opened, text), duration_s) as fixed:
-        prepared_s = time.monotonic() - spawned_at - imported_s
-        with LocalSynthesizer(configured(fixed, precision, is_streamed=True)) as synthesizer:
-            ready_s = time.monotonic() - spawned_at - prepared_s
-            ready_rss_mb = peak_rss_mb()
-            first = asyncio.run(speak(synthesizer, fixed, text, 0))
-    return {
-        "imported_s": imported_s,
-        "ready_s": ready_s,
-        "first_audio_s": ready_s + first["first_audio_s"],
-        "ready_rss_mb": ready_rss_mb,
         "peak_rss_mb": peak_rss_mb(),
     }

@@ -14,7 +14,7 @@ from pipeline.acoustic.sampling import Sampler
 from pipeline.acoustic.speech_lm import LMPrompt, OnnxSpeechLM
 from pipeline.bench.process import CpuMeter, peak_rss_mb
 from pipeline.bench.stopwatch import StageTimes, Stopwatch
-from pipeline.bench.workload import offline_config, request_for
+from pipeline.bench.workload import offline_config, open_served, request_for
 from pipeline.build import build_frontend
 from pipeline.config import AcousticConfig
 from pipeline.runtime.bundle import Bundle, Precision
@@ -72,7 +72,7 @@ def measure_stages(
     bundle: str, precision: Precision, text_ids: list[int], num_tokens: int, repeats: int, num_threads: int
 ) -> dict[str, Any]:
     """Median StageTimes, CPU use and memory of the product's stages."""
-    synthesizer = StagedSynthesizer(Bundle.open(bundle), precision, num_threads)
+    synthesizer = StagedSynthesizer(open_served(bundle), precision, num_threads)
     synthesizer.speak(text_ids, min(num_tokens, WARM_UP_TOKENS))
     with CpuMeter() as cpu:
         runs = [synthesizer.speak(text_ids, num_tokens)[1] for _ in range(repeats)]

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.build import build_frontend
-from pipeline.config import ServiceConfig, TextConfig
+from pipeline.build import build_frontend, open_bundle
+from pipeline.config import ModelConfig, ServiceConfig, TextConfig
 from pipeline.runtime.bundle import MANIFEST, Bundle
 from pipeline.types import SpeechRequest, Utterance
 
@@ -20,6 +20,11 @@ PASSAGE = (
     "热气腾腾的面条和刚出锅的包子吸引着过路的行人。傍晚的时候，天空被染成了橙红色，下班的人们匆匆赶回家。"
 )
 CHARACTERS_PER_S = 4.5  # of spoken Mandarin
+
+
+def open_served(bundle: str) -> Bundle:
+    """As the product opens it, with what was prepared of it for this machine."""
+    return open_bundle(ModelConfig(bundle=bundle))
 
 
 def text_of(duration_s: float) -> str:
@@ -48,7 +53,9 @@ def request_for(bundle: Bundle, text: str, seed: int = 0) -> SpeechRequest:
 
 def offline_config(bundle: Bundle) -> ServiceConfig:
     """The product's defaults with this bundle, without the user's own lexicon."""
-    return ServiceConfig.model_validate({"model": {"bundle": str(bundle.path)}, "text": TextConfig(lexicon=None)})
+    prepared = str(bundle.prepared_in[0]) if bundle.prepared_in else None
+    model = {"bundle": str(bundle.path), "prepared": prepared}
+    return ServiceConfig.model_validate({"model": model, "text": TextConfig(lexicon=None)})
 
 
 @contextmanager
@@ -68,4 +75,4 @@ def of_fixed_length(bundle: Bundle, utterances: Sequence[Utterance], duration_s:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             os.link(bundle.path / file, folder / file)
         (folder / MANIFEST).write_text(manifest.model_dump_json(), "utf-8")
-        yield Bundle.open(folder)
+        yield Bundle.open(folder, bundle.prepared_in)

@@ -20,7 +20,7 @@ from pipeline.export.onnx_engine import OnnxEngine
 from pipeline.export.parity import Array, Case, compare
 from pipeline.export.receptive_field import f0_receptive_field, receptive_field
 from pipeline.export.report import ParityReport
-from pipeline.export.tokenizer_files import tokenizer_of, write_tokenizer_files
+from pipeline.export.tokenizer_files import languages_of, tokenizer_of, write_tokenizer_files
 from pipeline.export.torch_engine import TorchEngine
 from pipeline.export.vocoder_int8 import (
     MIN_SIGNAL_TO_NOISE_DB,
@@ -52,8 +52,8 @@ Progress = Callable[[str], None]
 # graphs that differ between precisions
 QUANTIZED: frozenset[GraphName] = frozenset({"lm_prefix", "lm", "flow_encoder", "flow_estimator", "vocoder"})
 
-# what each tokenizer's models speak; the bundled voice's phonemes cover two languages
-_LANGUAGES = {"whisper-bpe": ("zh", "en", "ja", "yue", "ko"), "phoneme": ("zh", "en")}
+_LANGUAGES = ("zh", "en", "ja", "yue", "ko")  # what the official models speak
+_MIN_SPEECH_PER_PHONEME = 1.0  # a Japanese or English phone can be one token long; official text tokens have at least 2
 _PARITY_TEXT_LENGTH, _PARITY_NUM_TOKENS = 12, 45  # more than 40 tokens: the length regulator's three pieces
 
 
@@ -155,9 +155,9 @@ def _manifest(
         description=description,
         sample_rate=config.sample_rate,
         token_rate=config.token_rate,
-        languages=_LANGUAGES[tokenizer],
+        languages=_LANGUAGES if tokenizer == "whisper-bpe" else languages_of(checkpoint.path),
         tokenizer=tokenizer,
-        lm=_lm_spec(config.lm),
+        lm=_lm_spec(config.lm, tokenizer),
         flow=FlowSpec(mel_bins=config.flow.mel_bins, schedule=config.flow.schedule, guidance=config.flow.guidance),
         vocoder=_vocoder_spec(config.hift, checkpoint.hift.m_source.l_linear),
         voices=tuple(voice.name for voice in checkpoint.voices),
@@ -169,8 +169,9 @@ def _manifest(
     )
 
 
-def _lm_spec(config: LMConfig) -> LMSpec:
+def _lm_spec(config: LMConfig, tokenizer: str) -> LMSpec:
     sampling = config.sampling
+    bounds = {"min_speech_per_text": _MIN_SPEECH_PER_PHONEME} if tokenizer == "phoneme" else {}
     return LMSpec(
         num_layers=config.decoder.num_layers,
         num_heads=config.decoder.num_heads,
@@ -180,6 +181,7 @@ def _lm_spec(config: LMConfig) -> LMSpec:
         num_speech_tokens=config.num_speech_tokens,
         speaker_size=config.speaker_size,
         sampling=SamplingSpec(top_p=sampling.top_p, top_k=sampling.top_k, window=sampling.window, tau_r=sampling.tau_r),
+        **bounds,
     )
 
 

@@ -13,12 +13,20 @@ from pipeline.text.phoneme import TOKENS_FILE
 from pipeline.text.whisper_bpe import RANKS_FILE, read_ranks
 
 WHISPER_SIZE = 51866  # text tokens of the official 300M models: Whisper's ranks and special tokens
+_SPOKEN = ("zh", "en", "ja", "yue", "ko")
 SHIPPED_RANKS = "multilingual.tiktoken.gz"  # openai-whisper's file (MIT)
 
 
 def tokenizer_of(checkpoint_dir: Path) -> Literal["whisper-bpe", "phoneme"]:
     """A checkpoint with a table of text symbols takes phonemes; official ones have none and take byte pairs."""
     return "phoneme" if (checkpoint_dir / TOKENS_FILE).is_file() else "whisper-bpe"
+
+
+def languages_of(checkpoint_dir: Path) -> tuple[str, ...]:
+    """Those with symbols of their own in the table of a phoneme tokenizer."""
+    symbols = (checkpoint_dir / TOKENS_FILE).read_text("utf-8").splitlines()
+    prefixes = dict.fromkeys(symbol.partition(":")[0] for symbol in symbols if ":" in symbol)
+    return tuple(language for language in _SPOKEN if language in prefixes)
 
 
 def write_tokenizer_files(

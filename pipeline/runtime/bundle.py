@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -116,9 +116,10 @@ class Bundle:
 
     path: Path
     manifest: Manifest
+    prepared_in: tuple[Path, ...] = ()  # where its graphs are kept as this machine computes them, first choice first
 
     @classmethod
-    def open(cls, path: str | Path) -> Bundle:
+    def open(cls, path: str | Path, prepared_in: Sequence[Path] = ()) -> Bundle:
         folder = Path(path)
         manifest_path = folder / MANIFEST
         if not manifest_path.is_file():
@@ -136,7 +137,7 @@ class Bundle:
                 f"{manifest_path} has format version {version}, this release reads {FORMAT_VERSION}: export again."
             )
         try:
-            bundle = cls(folder, Manifest.model_validate(raw))
+            bundle = cls(folder, Manifest.model_validate(raw), tuple(prepared_in))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))

@@ -71,9 +71,11 @@ class Sandhi:
             for k, tone in enumerate(match.syllables, match.start):
                 tones[k] = tone or tones[k]
         for k in range(1, len(text)):
+            if not tones[k - 1] or tones[k] == "5":
+                continue
             is_joined, is_last = word_of[k] == word_of[k - 1], [word_of[k]] != word_of[k + 1 : k + 2]
             is_suffix = is_neutral_suffix(text, k, is_joined, is_last)
-            if tones[k - 1] and (is_suffix or _is_doubled_verb(text, k) or _is_direction(text, k)):
+            if is_suffix or _is_doubled_verb(text, k) or _is_direction(text, k):
                 tones[k] = "5"
 
 

@@ -155,10 +155,12 @@ def _is_chinese_simplified(char: str) -> bool:
     return _encodes(char, "gb2312") and not _encodes(char, "big5") and not _encodes(char, "shift_jis")
 
 
+@lru_cache(maxsize=8192)
 def _is_japanese_unsimplified(char: str) -> bool:
     return _is_common_japanese(char) and not _encodes(char, "gb2312")
 
 
+@lru_cache(maxsize=8192)
 def _is_common_japanese(char: str) -> bool:
     """Whether it is among the first 2,965 kanji of JIS X 0208, which hold what Japanese uses today."""
     return _encodes(char, "shift_jis") and char.encode("shift_jis") < b"\x98\x9f"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.runtime.bundle import Bundle, Precision
-from pipeline.runtime.session import make_session
+from pipeline.runtime.prepared import open_session
 from pipeline.token2wav.regulator import Interpolation, joined, stretch, whole
 from pipeline.token2wav.solver import Profile, solver_of
 from pipeline.types import F32, I64, Voice
@@ -30,8 +30,8 @@ class OnnxFlow:
         self.manifest = bundle.manifest
         self.spec = bundle.manifest.flow
         self.solver = solver_of(profile, self.spec)
-        self._encoder = make_session(bundle.graph("flow_encoder", precision), num_threads=num_threads)
-        self._estimator = make_session(bundle.graph("flow_estimator", precision), num_threads=num_threads)
+        self._encoder = open_session(bundle, "flow_encoder", precision, num_threads=num_threads)
+        self._estimator = open_session(bundle, "flow_estimator", precision, num_threads=num_threads)
 
     def mel(self, tokens: I64, voice: Voice, z: F32, interpolation: Interpolation | None = None) -> F32:
         """Mel of the tokens, f32 [T, mel_bins], from noise z f32 [prompt frames + T, mel_bins].

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.runtime.bundle import Bundle, Precision
-from pipeline.runtime.session import make_session
+from pipeline.runtime.prepared import open_session
 from pipeline.token2wav.source import HarmonicSource
 from pipeline.types import F32
 
@@ -16,8 +16,8 @@ class OnnxVocoder:
     def __init__(self, bundle: Bundle, precision: Precision, num_threads: int) -> None:
         self.spec = bundle.manifest.vocoder
         self.source = HarmonicSource(self.spec, bundle.manifest.sample_rate)
-        self._f0_predictor = make_session(bundle.graph("f0_predictor", precision), num_threads=num_threads)
-        self._vocoder = make_session(bundle.graph("vocoder", precision), num_threads=num_threads)
+        self._f0_predictor = open_session(bundle, "f0_predictor", precision, num_threads=num_threads)
+        self._vocoder = open_session(bundle, "vocoder", precision, num_threads=num_threads)
 
     def f0(self, mel: F32) -> F32:
         """Fundamental frequency in Hz, f32 [T], of mel f32 [T, mel_bins]."""

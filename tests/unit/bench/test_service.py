@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.acoustic.engine import Engine
 from pipeline.acoustic.token_stream import TokenStream
-from pipeline.bench.service import Service, configured, measure_service, measure_start
+from pipeline.bench.service import Service, configured, measure_service
 from pipeline.bench.variants import WindowedAcousticModel
 from pipeline.bench.workload import of_fixed_length, request_for, utterances_of
 from pipeline.runtime.bundle import Bundle
@@ -72,8 +72,3 @@ def test_every_request_gets_its_audio(bundle: Bundle, requests: dict[str, Any]) 
     assert result["audio_s"] == pytest.approx(0.5, abs=0.02)
     assert 0 < result["first_audio_s"] <= max(result["latencies_s"])
     assert result["peak_rss_mb"] > 20
-
-
-def test_a_start_is_timed_in_order(bundle: Bundle) -> None:
-    result = measure_start(str(bundle.path), "fp32", TEXT, 0.4, spawned_at=0.0)
-    assert 0 < result["imported_s"] < result["ready_s"] < result["first_audio_s"]

@@ -11,7 +11,7 @@ from onnx import TensorProto
 from pipeline.errors import BundleError
 from pipeline.export import graph as graph_module
 from pipeline.export.graph import GraphBuilder, save_model
-from pipeline.runtime.session import make_session
+from pipeline.runtime.session import has_aligned_weights, make_session, optimize
 
 
 def scaled_sum() -> GraphBuilder:
@@ -96,3 +96,35 @@ def test_weights_of_a_large_graph_lie_in_one_file_beside_it(tmp_path: Path, monk
     x = np.eye(64, dtype=np.float32)
     for source in (tmp_path / "large.onnx", model.SerializeToString()):
         np.testing.assert_allclose(make_session(source, num_threads=1).run({"x": x})["y"], weight.T, atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "is_packed"), [(64, True), (34, False)])
+def test_packed_weights_are_kept_where_kernels_can_read_them(tmp_path: Path, size: int, is_packed: bool) -> None:
+    graph, random = GraphBuilder("chain"), np.random.default_rng(0)
+    x = graph.input("x", TensorProto.FLOAT, ["B", size])
+    for layer in range(3):
+        x = graph.linear(x, f"layer.{layer}", random.standard_normal((size, size), np.float32))
+    graph.output("y", x, TensorProto.FLOAT, ["B", size])
+    source, target = tmp_path / "chain.onnx", tmp_path / "chain.optimized"
+    save_model(graph.model(), source)
+    optimize(source, target)
+    assert has_aligned_weights(target.read_bytes()) == is_packed
+    plain = make_session(source, num_threads=1)
+    mapped = make_session(target, num_threads=1, is_optimized=True)
+    for num_rows in (1, 7):
+        inputs = {"x": random.standard_normal((num_rows, size), np.float32)}
+        np.testing.assert_array_equal(mapped.run(inputs)["y"], plain.run(inputs)["y"])
+
+
+@pytest.mark.parametrize(
+    ("external_data", "expected"),
+    [
+        (b"prepacked_0\x12\x15MatMul+17|4096;64;0|8192;64;0", True),
+        (b"prepacked_0\x12\x7cMatMul+17|4096;64;0\nprepacked_1\x12\x90\x01MatMul+9|4128;64;0", False),
+        (b"prepacked_0\x12\x15MatMul+17|4096;64;0|8196;64;0", False),
+        (b"prepacked_0\x12\x15in a form of a later release", False),
+        (b"", False),
+    ],
+)
+def test_the_place_of_packed_weights_is_read_from_the_graph(external_data: bytes, expected: bool) -> None:
+    assert has_aligned_weights(b"weights\x12" + external_data + b"\x1a") == expected

@@ -1,0 +1,1 @@
+"""The recipe of the bundled voice: text, teacher audio, speech tokens, language model, flow, vocoder, evaluation."""

@@ -1,0 +1,238 @@
+"""Sentences to a dataset: taught audio, features and speech tokens, and a larger set of tokens alone for the LM."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.audio.features import MelSpectrogram
+from pipeline.text.inventory import text_symbols
+from pipeline.training.voice.dataset import LANGUAGES, SPEAKERS_FILE, Dataset, Item, Shard, read_tokens, write_tokens
+from pipeline.training.voice.espeak import Espeak
+from pipeline.training.voice.features import MEL_HOP, PitchTracker, fill_unvoiced, token_pitch
+from pipeline.training.voice.sentences import Sentence, Sentences, load_sources
+from pipeline.training.voice.sources import Source
+from pipeline.training.voice.speakers import SPEAKERS, Speaker
+from pipeline.training.voice.teacher import SILENCE, Lesson, Teacher
+from pipeline.training.voice.units import UNITS_FILE, Coverage, Grid, Units, choose_units
+from pipeline.types import F32, I64
+
+MAX_TOKENS = 320  # 12.8 s
+_SHARD = 1000  # utterances of a file with audio
+_TEXT_SHARD = 3000  # and of one without
+_RARE = 6
+_MEL = MelSpectrogram()
+_LOW, _HIGH = 0.62, 2.3  # the pitch of all speech, as a multiple of the speaker's own
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """A sentence as a speaker says it; `pitch_hz` f32 [tokens] is 0 where unvoiced."""
+
+    sentence: Sentence
+    speaker: int
+    lesson: Lesson
+    pitch_hz: F32
+
+
+@dataclass
+class School:
+    """Teaches sentences, speaker after speaker, and counts those it could not."""
+
+    teacher: Teacher
+
+    def __post_init__(self) -> None:
+        self.num_dropped: Counter[str] = Counter()
+        self.num_taught: Counter[str] = Counter()
+
+    def teach(self, sentences: Iterable[Sentence], seed: int, speakers: Sequence[Speaker] = SPEAKERS) -> list[Taught]:
+        rng = np.random.default_rng(seed)
+        taught = []
+        for sentence in sentences:
+            speaker = speakers[int(rng.integers(len(speakers)))]
+            lesson = self.teacher.say(sentence.phrases, speaker)
+            if lesson is None or len(lesson.phones) > MAX_TOKENS:
+                self.num_dropped[sentence.language] += 1
+                continue
+            self.num_taught[sentence.language] += 1
+            pitch = token_pitch(lesson.samples, len(lesson.phones), *pitch_bounds(speaker))
+            taught.append(Taught(sentence, SPEAKERS.index(speaker), lesson, pitch))
+        return taught
+
+    def summary(self) -> str:
+        """Share of sentences that were dropped, by language."""
+        return "dropped " + " ".join(
+            f"{language} {self.num_dropped[language] / (self.num_dropped[language] + count):.3f}"
+            for language, count in self.num_taught.items()
+        )
+
+
+def pitch_bounds(speaker: Speaker) -> tuple[float, float]:
+    return _LOW * speaker.pitch_hz, _HIGH * speaker.pitch_hz
+
+
+def measure_bases(taught: Sequence[Taught]) -> dict[str, float]:
+    """The median pitch of each speaker's voiced tokens in Hz."""
+    bases = {}
+    for index, speaker in enumerate(SPEAKERS):
+        pitches = np.concatenate([t.pitch_hz for t in taught if t.speaker == index] or [np.zeros(0, np.float32)])
+        voiced = pitches[pitches > 0]
+        bases[speaker.name] = round(float(np.median(voiced)), 2) if len(voiced) else float(speaker.pitch_hz)
+    return bases
+
+
+def fit_units(taught: Sequence[Taught], grid: Grid) -> tuple[Units, Coverage]:
+    """Units of a corpus; a phone is voiced if most of its tokens are."""
+    voiced: Counter[str] = Counter()
+    heard: Counter[str] = Counter({SILENCE: 1})
+    for one in taught:
+        heard.update(one.lesson.phones)
+        voiced.update(phone for phone, hz in zip(one.lesson.phones, one.pitch_hz, strict=True) if hz > 0)
+    phones = sorted(heard)
+    is_voiced = [phone != SILENCE and voiced[phone] > heard[phone] / 2 for phone in phones]
+    bases = measure_bases(taught)
+    draft = Units(tuple(phones), tuple(is_voiced), grid, bases, np.zeros((0, 3), np.int64))
+    return choose_units(phones, is_voiced, grid, bases, np.concatenate([_combinations(draft, t) for t in taught]))
+
+
+def _combinations(units: Units, taught: Taught) -> I64:
+    index = {name: k for k, name in enumerate(units.phones)}
+    phone = np.array([index[name] for name in taught.lesson.phones], np.int64)
+    level = units.levels(phone, fill_unvoiced(taught.pitch_hz), SPEAKERS[taught.speaker].name)
+    return np.stack([phone, level, taught.lesson.positions], axis=1)
+
+
+def encode(taught: Taught, units: Units, symbol_ids: Mapping[str, int], *, with_audio: bool) -> Item:
+    lesson, speaker = taught.lesson, SPEAKERS[taught.speaker]
+    speech = units.encode(lesson.phones, lesson.positions, fill_unvoiced(taught.pitch_hz), speaker.name)
+    mel = f0 = audio = None
+    if with_audio:
+        audio = lesson.samples
+        mel = _MEL((audio / 32768.0).astype(np.float32))
+        f0 = PitchTracker()(audio, MEL_HOP, len(mel), *pitch_bounds(speaker))
+    text = np.array([symbol_ids[symbol] for symbol in lesson.symbols], np.int64)
+    language = LANGUAGES.index(taught.sentence.language)
+    return Item(text, speech, lesson.owners, taught.speaker, language, taught.sentence.text, mel, f0, audio)
+
+
+def write_items(items: Iterable[Item], folder: Path, split: str, *, first: int = 0, shard_size: int = _SHARD) -> int:
+    """Numbered files of one split from `first` on; returns the number of utterances."""
+    count, number = 0, first
+    shard = Shard()
+    for item in items:
+        shard.add(item)
+        count += 1
+        if len(shard) == shard_size:
+            shard.write(folder / f"{split}-{number:02d}.npz")
+            shard, number = Shard(), number + 1
+    if len(shard):
+        shard.write(folder / f"{split}-{number:02d}.npz")
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much of everything; the same plan gives the same corpus.
+
+    Args:
+        num_audio: utterances with audio, for flow and vocoder.
+        num_text: utterances of tokens alone, for the language model.
+        num_held_out: utterances with audio of each language and of mixed ones, whose sentences are in no other set.
+        weights: of LANGUAGES.
+        sentences: optional Mandarin text, see `load_sources`.
+    """
+
+    num_audio: int = 7000
+    num_text: int = 60000
+    num_held_out: int = 60
+    weights: tuple[float, ...] = (0.2, 0.19, 0.15, 0.15, 0.15, 0.16)
+    seed: int = 300
+    grid: Grid = field(default_factory=Grid)
+    sentences: Path | None = None
+
+
+def build_corpus(folder: Path, plan: Plan) -> None:
+    """Writes the whole dataset. What is there already is kept, so that a run can go on where another one stopped."""
+    folder.mkdir(parents=True, exist_ok=True)
+    library = Library(folder, plan, load_sources(plan.sentences))
+    if not (folder / UNITS_FILE).is_file():
+        library.write_audio()
+    library.write_text()
+
+
+class Library:
+    """Draws sentences by a plan, has them taught, and writes them."""
+
+    def __init__(self, folder: Path, plan: Plan, sources: Sequence[Source]) -> None:
+        self._folder, self._plan, self._sources = folder, plan, sources
+        self._symbols = text_symbols()
+        self._school = School(Teacher(Espeak({speaker.variant: speaker.definition for speaker in SPEAKERS})))
+
+    def write_audio(self) -> None:
+        """Held-out and training sentences with audio; the units are those of the training sentences."""
+        seed, count = self._plan.seed, self._plan.num_held_out
+        held_out = [s for language in LANGUAGES for s in islice(self._draw(seed, [language], [1.0]), count)]
+        apart = {sentence.text for sentence in held_out}
+        taught = self._school.teach(self._sentences(seed + 1, self._plan.num_audio, apart), seed + 1)
+        units, coverage = fit_units(taught, self._plan.grid)
+        print(f"{coverage} phones {units.num_phones} voiced {sum(units.is_voiced)}", flush=True)
+        self._write(self._school.teach(held_out, seed), units, "held-out", with_audio=True)
+        self._write(taught, units, "train", with_audio=True)
+        write_tables(self._folder, units, self._symbols)
+        print(report(self._folder, "train"), self._school.summary(), sep="\n", flush=True)
+
+    def write_text(self) -> None:
+        """Tokens alone, file by file."""
+        units = Units.open(self._folder)
+        apart = {item.sentence for item in Dataset.open(self._folder, "held-out")}
+        for number in range(-(-self._plan.num_text // _TEXT_SHARD)):
+            if (self._folder / f"text-{number:02d}.npz").is_file():
+                continue
+            seed = self._plan.seed + 1000 + number
+            taught = self._school.teach(self._sentences(seed, _TEXT_SHARD, apart), seed)
+            count = self._write(taught, units, "text", with_audio=False, first=number)
+            print(f"text-{number:02d} {count} {self._school.summary()}", flush=True)
+
+    def _draw(self, seed: int, languages: Sequence[str], weights: Sequence[float]) -> Iterator[Sentence]:
+        return Sentences(self._sources, seed).draw(languages, weights)
+
+    def _sentences(self, seed: int, count: int, apart: set[str]) -> Iterator[Sentence]:
+        stream = self._draw(seed, LANGUAGES, self._plan.weights)
+        return islice((sentence for sentence in stream if sentence.text not in apart), count)
+
+    def _write(self, taught: Iterable[Taught], units: Units, split: str, *, with_audio: bool, first: int = 0) -> int:
+        """Leaves out what holds a phone that the units do not know."""
+        ids = {symbol: index for index, symbol in enumerate(self._symbols)}
+        known = (one for one in taught if units.knows(one.lesson.phones))
+        items = (encode(one, units, ids, with_audio=with_audio) for one in known)
+        return write_items(items, self._folder, split, first=first, shard_size=_SHARD if with_audio else _TEXT_SHARD)
+
+
+def report(folder: Path, split: str) -> str:
+    """Hours, and speech tokens for each text symbol by language: what bounds the LM's length."""
+    dataset = Dataset.open(folder, split)
+    languages = np.concatenate([shard["language"] for shard in dataset.shards])
+    ratios = dataset.num_speech / dataset.num_text
+    lines = [f"{split}: {len(dataset)} utterances, {dataset.num_speech.sum() / 25 / 3600:.2f} h"]
+    for index, language in enumerate(LANGUAGES):
+        own = ratios[languages == index]
+        if len(own):
+            shares = " ".join(f"{q:.2f}" for q in np.quantile(own, (0, 0.01, 0.5, 0.99, 1)))
+            lines.append(f"  {language}: {len(own)} utterances, tokens per symbol (min 1% 50% 99% max) {shares}")
+    seen = np.bincount(np.concatenate([s["text"] for s in dataset.shards]), minlength=len(read_tokens(folder)))
+    rare = [f"{symbol} {n}" for symbol, n in zip(read_tokens(folder), seen, strict=True) if n < _RARE]
+    return "\n".join([*lines, f"  symbols seen less than {_RARE} times: {', '.join(rare)}"])
+
+
+def write_tables(folder: Path, units: Units, symbols: Sequence[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    units.save(folder)
+    write_tokens(folder, symbols)
+    table = [{"name": s.name, "base_hz": units.base_hz[s.name], "variant": s.variant} for s in SPEAKERS]
+    (folder / SPEAKERS_FILE).write_text(json.dumps(table, ensure_ascii=False, indent=1), "utf-8")

@@ -1,0 +1,116 @@
+"""The flow in the form that is trained: a factored token table, a standardised estimate, and its two losses."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.model.config import EncoderConfig, EstimatorConfig, FlowConfig, RegulatorConfig
+from pipeline.model.flow import MaskedDiffWithXvec
+from pipeline.training.voice.flow_batches import Batch, Draws
+from pipeline.training.voice.flow_init import start_straight
+from pipeline.training.voice.tables import FactoredTable
+
+MEL_BINS = 80
+
+
+def flow_config(num_tokens: int = 4096) -> FlowConfig:
+    """Dimensions of the bundled voice's flow: 7.0 million parameters, 2.8 million products for a frame."""
+    encoder = EncoderConfig(
+        kind="conformer",
+        input_size=128,
+        hidden_size=192,
+        num_heads=4,
+        ff_size=768,
+        num_layers=2,
+        input_layer="linear",
+        activation="swish",
+        normalize_before=True,
+        static_chunk_size=0,
+        has_key_bias=True,
+        dropout=0.0,
+        positional_dropout=0.0,
+        attention_dropout=0.0,
+    )
+    estimator = EstimatorConfig(
+        in_channels=4 * MEL_BINS,
+        out_channels=MEL_BINS,
+        channels=(192, 128),
+        num_blocks=1,
+        num_mid_blocks=2,
+        num_heads=4,
+        head_dim=32,
+        dropout=0.0,
+    )
+    return FlowConfig(
+        num_tokens=num_tokens,
+        token_rate=25.0,
+        embedding_size=encoder.input_size,
+        mel_bins=MEL_BINS,
+        speaker_size=192,
+        encoder=encoder,
+        regulator=RegulatorConfig(MEL_BINS, MEL_BINS, num_convs=4, num_groups=1),
+        estimator=estimator,
+        schedule="cosine",
+        guidance=0.7,
+        training_guidance_drop=0.2,
+        sigma_min=1e-6,
+    )
+
+
+class VoiceFlow(nn.Module):
+    """The flow with its token table as a sum of factors, and the statistics of the mel that it was started with."""
+
+    mel_mean: Tensor  # f32 [mel_bins]
+    mel_std: Tensor  # f32 [mel_bins]
+
+    def __init__(self, config: FlowConfig, table: FactoredTable, mel_mean: Tensor, mel_std: Tensor) -> None:
+        super().__init__()
+        self.flow = MaskedDiffWithXvec(config)
+        self.flow.input_embedding.requires_grad_(False)
+        self.table = table
+        self.register_buffer("mel_mean", mel_mean)
+        self.register_buffer("mel_std", mel_std)
+        nn.init.normal_(self.flow.spk_embed_affine_layer.weight)
+        # times sqrt(hidden size), a gain of 1 would drown the layers' own results
+        nn.init.constant_(cast(nn.LayerNorm, self.flow.encoder.embed.out[1]).weight, 0.1)
+        start_straight(self.flow.estimator, mel_mean, mel_std)
+
+    def mu(self, batch: Batch) -> Tensor:
+        """The standardised mel estimate: f32 [B, mel_bins, T]."""
+        flow = self.flow
+        lengths = torch.full((len(batch.tokens),), batch.tokens.shape[1])
+        encoded = flow.encoder_proj(flow.encoder(self.table(batch.tokens), lengths)).transpose(1, 2)
+        lower = batch.positions.long()
+        upper = (lower + 1).clamp_max(encoded.shape[2] - 1)
+        stretched = torch.lerp(_at(encoded, lower), _at(encoded, upper), (batch.positions - lower)[:, None])
+        mu: Tensor = flow.length_regulator.model(stretched)
+        return mu
+
+    def mu_loss(self, mu: Tensor, mel: Tensor) -> Tensor:
+        return F.l1_loss(mu, (mel - self.mel_mean[:, None]) / self.mel_std[:, None])
+
+    def matching_loss(self, batch: Batch, mu: Tensor, draws: Draws) -> Tensor:
+        """Mean square of the velocity's error at one time for each segment."""
+        sigma, mel, t = self.flow.config.sigma_min, batch.mel, draws.t[:, None, None]
+        x = (1 - (1 - sigma) * t) * draws.noise + t * mel
+        target = mel - (1 - sigma) * draws.noise
+        keep = draws.is_guided.float()
+        known = mel * draws.is_known[:, None] * keep[:, None, None]
+        speaker = self.flow.speaker(batch.speaker) * keep[:, None]
+        velocity = self.flow.velocity(x, mu * keep[:, None, None], draws.t, speaker, known)
+        return F.mse_loss(velocity, target)
+
+    def checkpoint(self) -> dict[str, Tensor]:
+        """What flow.pt holds: the state under the official names, the table folded into one row for each token."""
+        state = {name: value.detach().clone() for name, value in self.flow.state_dict().items()}
+        state["input_embedding.weight"] = self.table.weight().detach().clone()
+        return state
+
+
+def _at(x: Tensor, index: Tensor) -> Tensor:
+    """x f32 [B, C, N], index i64 [B, T] -> f32 [B, C, T]."""
+    return x.gather(2, index[:, None].expand(-1, x.shape[1], -1))

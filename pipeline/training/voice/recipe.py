@@ -1,0 +1,121 @@
+"""`cosyvoice-serve train`: the bundled voice from nothing, step after step, each of which can be resumed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from pipeline.export.export import export
+from pipeline.training.voice.checkpoint import write_checkpoint
+from pipeline.training.voice.corpus import Plan, build_corpus, report
+from pipeline.training.voice.evaluate import evaluate
+from pipeline.training.voice.evaluate_report import Evaluation
+from pipeline.training.voice.flow import load_flow, train_flow
+from pipeline.training.voice.lm import load_lm, train_lm
+from pipeline.training.voice.loop import load_averaged
+from pipeline.training.voice.recognizer import SPLIT, train_recognizer
+from pipeline.training.voice.recognizer_corpus import make_recognizer_corpus
+from pipeline.training.voice.vocoder import new_vocoder, train_vocoder
+
+NAME = "cosyvoice-small"
+NUM_RECOGNIZER_SENTENCES = 2000
+DESCRIPTION = "A small synthetic voice in CosyVoice's architecture, taught by espeak-ng; not CosyVoice-300M."
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Where everything lies, and for how long each model is trained.
+
+    Args:
+        scale: of every model's number of steps; a larger one makes a finished run go on.
+        max_seconds: of one step of the recipe; a checkpoint is left behind.
+        plan: how much text and audio.
+    """
+
+    folder: Path
+    scale: float = 1.0
+    max_seconds: float = math.inf
+    plan: Plan = field(default_factory=Plan)
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "corpus"
+
+    @property
+    def bundle(self) -> Path:
+        return self.folder / "bundle"
+
+    def checkpoint(self, part: str) -> Path:
+        return self.folder / "checkpoints" / f"{part}.pt"
+
+    def num_steps(self, part: str) -> int:
+        return max(1, round(NUM_STEPS[part] * self.scale))
+
+
+NUM_STEPS: Mapping[str, int] = MappingProxyType({"recognizer": 1600, "vocoder": 20_000, "flow": 20_000, "lm": 10_000})
+
+
+def _corpus(recipe: Recipe) -> None:
+    build_corpus(recipe.data, recipe.plan)
+    print(report(recipe.data, "train"))
+
+
+def _recognizer(recipe: Recipe) -> None:
+    if not any(recipe.data.glob(f"{SPLIT}-*.npz")):
+        make_recognizer_corpus(recipe.data, num_sentences=NUM_RECOGNIZER_SENTENCES)
+    _train(recipe, "recognizer", train_recognizer)
+
+
+def _vocoder(recipe: Recipe) -> None:
+    _train(recipe, "vocoder", train_vocoder)
+
+
+def _flow(recipe: Recipe) -> None:
+    _train(recipe, "flow", train_flow)
+
+
+def _lm(recipe: Recipe) -> None:
+    _train(recipe, "lm", train_lm)
+
+
+def _train(recipe: Recipe, part: str, train: Callable[..., None]) -> None:
+    train(recipe.data, recipe.checkpoint(part), num_steps=recipe.num_steps(part), max_seconds=recipe.max_seconds)
+
+
+def _export(recipe: Recipe) -> None:
+    """The official-format checkpoint folder, and the int8 bundle that serving loads."""
+    vocoder = new_vocoder()
+    load_averaged(recipe.checkpoint("vocoder"), vocoder)
+    lm, flow = load_lm(recipe.data, recipe.checkpoint("lm")), load_flow(recipe.data, recipe.checkpoint("flow"))
+    folder = recipe.folder / "checkpoint"
+    write_checkpoint(recipe.data, lm, flow, vocoder, folder)
+    print(export(folder, recipe.bundle, precisions=["int8"], name=NAME, description=DESCRIPTION).table())
+
+
+STEPS: Mapping[str, Callable[[Recipe], None]] = MappingProxyType(
+    {
+        "corpus": _corpus,
+        "recognizer": _recognizer,
+        "vocoder": _vocoder,
+        "flow": _flow,
+        "lm": _lm,
+        "export": _export,
+    }
+)
+
+
+def run_recipe(recipe: Recipe, steps: Sequence[str] = tuple(STEPS)) -> None:
+    """The named steps in the recipe's order."""
+    for name, step in STEPS.items():
+        if name in steps:
+            print(f"== {name}", flush=True)
+            step(recipe)
+
+
+def evaluate_voice(recipe: Recipe, bundle: str | None, output: Path, num_per_language: int) -> Evaluation:
+    """Judges the bundle that the recipe made, or another one, on its held-out sentences."""
+    judge = recipe.checkpoint("recognizer")
+    return evaluate(bundle or str(recipe.bundle), recipe.data, judge, output, num_per_language=num_per_language)

@@ -1,0 +1,59 @@
+"""How far one wave is from another: magnitudes at several resolutions, never the phase, which the source sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.audio.features import MelSpectrogram
+
+WINDOWS = (1024, 512, 256, 128, 64)  # samples; the hop is a quarter
+_TINY = 1e-7  # under the root
+_FLOOR = 1e-3  # of a magnitude before its logarithm: the teacher's quantisation noise
+_MEL_FLOOR = 1e-4
+_CONVERGENCE_SHARE = 0.5
+_MEL_SHARE = 2.0
+
+
+class SpectralLoss(nn.Module):
+    """Multi-resolution STFT loss (arXiv 1910.11480) and the L1 distance of log mels.
+
+    Args:
+        windows: the first is also the mel's.
+    """
+
+    filters: Tensor
+
+    def __init__(self, windows: Sequence[int] = WINDOWS) -> None:
+        super().__init__()
+        self._windows = tuple(windows)
+        self._hanns = {size: torch.hann_window(size) for size in windows}
+        filters = MelSpectrogram(n_fft=self._windows[0]).filters
+        self.register_buffer("filters", torch.from_numpy(filters.T.astype(np.float32)), persistent=False)
+
+    def forward(self, made: Tensor, true: Tensor) -> Tensor:
+        """Waves f32 [B, n] -> scalar."""
+        total = torch.zeros(())
+        for size in self._windows:
+            near, far = self._magnitude(made, size), self._magnitude(true, size)
+            convergence = torch.linalg.norm(near - far) / (torch.linalg.norm(far) + _FLOOR)
+            total = total + _log_distance(near, far, _FLOOR) + _CONVERGENCE_SHARE * convergence
+            if size == self._windows[0]:
+                total = total + _MEL_SHARE * _log_distance(self._mel(near), self._mel(far), _MEL_FLOOR)
+        return total
+
+    def _magnitude(self, wave: Tensor, size: int) -> Tensor:
+        """f32 [B, n] -> f32 [B, size / 2 + 1, frames]."""
+        spectrum = torch.stft(wave, size, size // 4, window=self._hanns[size], return_complex=True)
+        return torch.sqrt(spectrum.real**2 + spectrum.imag**2 + _TINY)
+
+    def _mel(self, magnitude: Tensor) -> Tensor:
+        return magnitude.transpose(1, 2) @ self.filters
+
+
+def _log_distance(near: Tensor, far: Tensor, floor: float) -> Tensor:
+    return F.l1_loss(torch.log(near + floor), torch.log(far + floor))
