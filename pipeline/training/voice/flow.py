@@ -27,7 +27,7 @@ from pipeline.training.voice.units import Units
 
 FRAMES_PER_STEP = 1000
 ENCODER_STEPS, ENCODER_FRAMES_PER_STEP = 250, 2600  # the encoder alone
-MU_WEIGHT = 0.3
+MU_WEIGHT, PITCH_WEIGHT = 0.05, 1.0
 LEARNING_RATE, ENCODER_LEARNING_RATE = 1e-3, 2e-3
 TABLE_SCALE = 0.5
 EVALUATE_EVERY_S, NUM_JUDGED = 900.0, 3
@@ -42,7 +42,9 @@ class EncoderLosses:
 
     def __call__(self, step: int) -> Losses:
         batch = self._segments.batch(ENCODER_FRAMES_PER_STEP)
-        return {"total": self._model.mu_loss(self._model.mu(batch), batch.mel)}
+        mu = self._model.mu(batch)
+        mel, pitch = self._model.mu_loss(mu, batch.mel), self._model.pitch_loss(mu, batch)
+        return {"mel": mel, "pitch": pitch, "total": mel + PITCH_WEIGHT * pitch}
 
 
 class FlowLosses:
@@ -57,7 +59,9 @@ class FlowLosses:
         mu = self._model.mu(batch)
         draws = draw(batch, self._model.flow.config.training_guidance_drop)
         matching, mu_loss = self._model.matching_loss(batch, mu, draws), self._model.mu_loss(mu, batch.mel)
-        return {"matching": matching, "mu": mu_loss, "total": matching + MU_WEIGHT * mu_loss}
+        pitch = self._model.pitch_loss(mu, batch)
+        total = matching + MU_WEIGHT * mu_loss + PITCH_WEIGHT * pitch
+        return {"matching": matching, "mu": mu_loss, "pitch": pitch, "total": total}
 
 
 def train_flow(data: Path, checkpoint: Path, *, num_steps: int, max_seconds: float = math.inf) -> None:
@@ -95,9 +99,15 @@ def _train_encoder(model: VoiceFlow, data: Path, checkpoint: Path, max_seconds: 
 
 def build_flow(data: Path, config: FlowConfig | None = None) -> VoiceFlow:
     """A new model for the units and the mel spectrograms in `data`."""
-    config = config or flow_config()
-    table = FactoredTable(torch.from_numpy(Units.open(data).factors), config.embedding_size, TABLE_SCALE)
-    return VoiceFlow(config, table, *mel_statistics(Dataset.open(data, "train")))
+    config, units = config or flow_config(), Units.open(data)
+    table = FactoredTable(torch.from_numpy(units.factors), config.embedding_size, TABLE_SCALE)
+    return VoiceFlow(config, table, *mel_statistics(Dataset.open(data, "train")), melody_of(units))
+
+
+def melody_of(units: Units) -> Tensor:
+    """f32 [num_tokens]: semitones above the speaker's base that each token stands for; NaN where unvoiced."""
+    levels = units.factors[:, 1]
+    return torch.tensor([units.grid.semitones(level) if level else math.nan for level in levels.tolist()])
 
 
 def load_flow(data: Path, checkpoint: Path) -> VoiceFlow:

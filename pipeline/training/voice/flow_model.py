@@ -15,6 +15,7 @@ from pipeline.training.voice.flow_init import start_straight
 from pipeline.training.voice.tables import FactoredTable
 
 MEL_BINS = 80
+SEMITONES_PER_OCTAVE = 12
 
 
 def flow_config(num_tokens: int = 4096) -> FlowConfig:
@@ -66,8 +67,11 @@ class VoiceFlow(nn.Module):
 
     mel_mean: Tensor  # f32 [mel_bins]
     mel_std: Tensor  # f32 [mel_bins]
+    melody: Tensor  # f32 [num_tokens], semitones above the speaker's base; NaN where unvoiced
 
-    def __init__(self, config: FlowConfig, table: FactoredTable, mel_mean: Tensor, mel_std: Tensor) -> None:
+    def __init__(
+        self, config: FlowConfig, table: FactoredTable, mel_mean: Tensor, mel_std: Tensor, melody: Tensor
+    ) -> None:
         super().__init__()
         self.flow = MaskedDiffWithXvec(config)
         self.flow.input_embedding.requires_grad_(False)
@@ -78,6 +82,8 @@ class VoiceFlow(nn.Module):
         # times sqrt(hidden size), a gain of 1 would drown the layers' own results
         nn.init.constant_(cast(nn.LayerNorm, self.flow.encoder.embed.out[1]).weight, 0.1)
         start_straight(self.flow.estimator, mel_mean, mel_std)
+        self.register_buffer("melody", melody, persistent=False)
+        self.pitch = nn.Conv1d(config.mel_bins, 1, 1)
 
     def mu(self, batch: Batch) -> Tensor:
         """The standardised mel estimate: f32 [B, mel_bins, T]."""
@@ -92,6 +98,17 @@ class VoiceFlow(nn.Module):
 
     def mu_loss(self, mu: Tensor, mel: Tensor) -> Tensor:
         return F.l1_loss(mu, (mel - self.mel_mean[:, None]) / self.mel_std[:, None])
+
+    def pitch_loss(self, mu: Tensor, batch: Batch) -> Tensor:
+        """How badly the melody can be read from mu, in octaves.
+
+        The mean mel of all speakers hardly shows the melody, so nothing else would bring it to the estimator.
+        """
+        semitones = self.melody[batch.tokens.gather(1, batch.positions.round().long())]
+        is_voiced = ~semitones.isnan()
+        error = self.pitch(mu)[:, 0] - semitones.nan_to_num() / SEMITONES_PER_OCTAVE
+        total: Tensor = (error.abs() * is_voiced).sum() / is_voiced.sum().clamp_min(1)
+        return total
 
     def matching_loss(self, batch: Batch, mu: Tensor, draws: Draws) -> Tensor:
         """Mean square of the velocity's error at one time for each segment."""

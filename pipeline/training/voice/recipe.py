@@ -15,10 +15,10 @@ from pipeline.training.voice.evaluate import evaluate
 from pipeline.training.voice.evaluate_report import Evaluation
 from pipeline.training.voice.flow import load_flow, train_flow
 from pipeline.training.voice.lm import load_lm, train_lm
-from pipeline.training.voice.loop import load_averaged
 from pipeline.training.voice.recognizer import SPLIT, train_recognizer
 from pipeline.training.voice.recognizer_corpus import make_recognizer_corpus
-from pipeline.training.voice.vocoder import new_vocoder, train_vocoder
+from pipeline.training.voice.vocoder import train_vocoder
+from pipeline.training.voice.vocoder_f0 import load_vocoder, train_f0
 
 NAME = "cosyvoice-small"
 NUM_RECOGNIZER_SENTENCES = 2000
@@ -55,7 +55,9 @@ class Recipe:
         return max(1, round(NUM_STEPS[part] * self.scale))
 
 
-NUM_STEPS: Mapping[str, int] = MappingProxyType({"recognizer": 1600, "vocoder": 20_000, "flow": 20_000, "lm": 10_000})
+NUM_STEPS: Mapping[str, int] = MappingProxyType(
+    {"recognizer": 1600, "vocoder": 20_000, "f0": 3000, "flow": 20_000, "lm": 10_000}
+)
 
 
 def _corpus(recipe: Recipe) -> None:
@@ -73,6 +75,17 @@ def _vocoder(recipe: Recipe) -> None:
     _train(recipe, "vocoder", train_vocoder)
 
 
+def _f0(recipe: Recipe) -> None:
+    """The vocoder's F0 predictor once more, alone: it is cheap, and tones hang on it."""
+    train_f0(
+        recipe.data,
+        recipe.checkpoint("vocoder"),
+        recipe.checkpoint("f0"),
+        num_steps=recipe.num_steps("f0"),
+        max_seconds=recipe.max_seconds,
+    )
+
+
 def _flow(recipe: Recipe) -> None:
     _train(recipe, "flow", train_flow)
 
@@ -87,8 +100,7 @@ def _train(recipe: Recipe, part: str, train: Callable[..., None]) -> None:
 
 def _export(recipe: Recipe) -> None:
     """The official-format checkpoint folder, and the int8 bundle that serving loads."""
-    vocoder = new_vocoder()
-    load_averaged(recipe.checkpoint("vocoder"), vocoder)
+    vocoder = load_vocoder(recipe.checkpoint("vocoder"), recipe.checkpoint("f0"))
     lm, flow = load_lm(recipe.data, recipe.checkpoint("lm")), load_flow(recipe.data, recipe.checkpoint("flow"))
     folder = recipe.folder / "checkpoint"
     write_checkpoint(recipe.data, lm, flow, vocoder, folder)
@@ -100,6 +112,7 @@ STEPS: Mapping[str, Callable[[Recipe], None]] = MappingProxyType(
         "corpus": _corpus,
         "recognizer": _recognizer,
         "vocoder": _vocoder,
+        "f0": _f0,
         "flow": _flow,
         "lm": _lm,
         "export": _export,

@@ -54,7 +54,7 @@ _NUM_FRAMES, _BATCH_SIZE = 32, 8
 _F0_NUM_FRAMES = 96
 _F0_SHARE = 0.02  # of the smooth L1 distance in Hz
 _F0_ELBOW_HZ = 5.0
-_MEL_NOISE = 0.15  # of half of the F0 predictor's examples, as it must bear the flow's mels
+_MEL_NOISE = 0.15
 _PREDICTED_SHARE = 0.2  # of the steps have the predicted F0 in their source,
 _PREDICTED_FROM = 1500  # from this step on, when it is worth something
 
@@ -139,10 +139,14 @@ class VocoderLosses:
         return self._source.make(f0, self._source.phases(f0, 0.0)[:-1], seed, 0)
 
     def _f0_error(self, batch: Batch, random: np.random.Generator) -> Tensor:
-        mel = batch.mel
-        if random.random() < 0.5:
-            mel = mel + _MEL_NOISE * torch.from_numpy(random.standard_normal(mel.shape, np.float32))
-        return F.smooth_l1_loss(self._vocoder.f0_predictor(mel), batch.f0, beta=_F0_ELBOW_HZ)
+        return F.smooth_l1_loss(self._vocoder.f0_predictor(noisy(batch.mel, random)), batch.f0, beta=_F0_ELBOW_HZ)
+
+
+def noisy(mel: Tensor, random: np.random.Generator) -> Tensor:
+    """Half of the time: the F0 predictor must bear the flow's mels."""
+    if random.random() < 0.5:
+        return mel
+    return mel + _MEL_NOISE * torch.from_numpy(random.standard_normal(mel.shape, np.float32))
 
 
 def train_vocoder(

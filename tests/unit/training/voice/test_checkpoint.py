@@ -69,7 +69,7 @@ def trained(tmp_path: Path) -> Trained:
         torch.manual_seed(0)
         lm = VoiceLM(tiny_lm(), SYMBOLS, FACTORS, torch.from_numpy(speaker_vectors()))
         table = FactoredTable(FACTORS, 16, 0.5)
-        flow = VoiceFlow(tiny_flow(), table, torch.full((8,), -6.0), torch.full((8,), 2.0))
+        flow = VoiceFlow(tiny_flow(), table, torch.full((8,), -6.0), torch.full((8,), 2.0), torch.zeros(4096))
         vocoder = HiFTGenerator(tiny_hift())
     write_tokens(tmp_path, SYMBOLS)
     write_checkpoint(tmp_path, lm.eval(), flow.eval(), vocoder.eval(), tmp_path / "checkpoint")

@@ -1,0 +1,38 @@
+"""The recipe's steps: their order, what they are given, and what the command line refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.training.voice import recipe as recipes
+from pipeline.training.voice.recipe import NUM_STEPS, STEPS, Recipe, run_recipe
+
+
+def test_steps_run_in_the_recipes_order_whatever_order_is_asked(tmp_path: Path, monkeypatch: Any) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(recipes, "STEPS", {name: lambda _, name=name: ran.append(name) for name in STEPS})
+    run_recipe(Recipe(tmp_path), ["export", "lm", "corpus"])
+    assert ran == ["corpus", "lm", "export"]
+
+
+@pytest.mark.parametrize("part", NUM_STEPS)
+def test_a_model_is_trained_on_the_corpus_for_a_share_of_its_steps(part: str, tmp_path: Path, monkeypatch: Any) -> None:
+    calls: list[tuple[tuple[Path, ...], dict[str, float]]] = []
+    monkeypatch.setattr(recipes, f"train_{part}", lambda *folders, **limits: calls.append((folders, limits)))
+    monkeypatch.setattr(recipes, "make_recognizer_corpus", lambda *_, **__: 0)
+    recipe = Recipe(tmp_path, scale=0.5, max_seconds=60.0)
+    run_recipe(recipe, [part])
+    ((folders, limits),) = calls
+    assert folders[0] == tmp_path / "corpus"
+    assert folders[-1] == tmp_path / "checkpoints" / f"{part}.pt"
+    assert limits == {"num_steps": NUM_STEPS[part] // 2, "max_seconds": 60.0}
+
+
+def test_the_command_line_refuses_an_unknown_step(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["train", "vocodr", "--folder", str(tmp_path / "new")]) == 1
+    assert "'vocodr' is no step" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
