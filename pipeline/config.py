@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 BUNDLED_VOICE = "bundled"
 
+Profile = Literal["exact", "fast"]
+
 
 class _Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,7 +69,7 @@ class AcousticConfig(_Config):
 
 
 class Token2WavConfig(_Config):
-    profile: Literal["exact", "fast"] = "exact"  # fast: under half the flow's cost, further from its exact solution
+    profile: Profile = "exact"  # fast: under half the flow's cost, further from its exact solution
     batch_size: int = Field(4, gt=0)  # chunks of like length that are decoded together
     batch_window_ms: float = Field(0.0, ge=0)
     num_threads: int | None = Field(None, gt=0)

@@ -52,14 +52,22 @@ def _ladder(bench: Bench) -> Iterator[tuple[str, Raw]]:
         said = {"text": SENTENCE, "duration_s": settings.sentence_s}
         return bench.of_product("service:measure_service", precision, repeats=repeats, **said, **arguments)
 
+    new = {"is_text_new": True}
     yield (
         f"ONNX Runtime fp32, {bench.num_threads} threads, no KV cache",
-        served("fp32", settings.baseline_repeats, has_kv_cache=False),
+        served("fp32", settings.baseline_repeats, has_kv_cache=False, **new),
     )
-    yield "+ KV cache", served("fp32")
+    yield "+ KV cache", served("fp32", **new)
+    yield "+ text cache", served("fp32")
     yield "+ micro-batching (4 requests, 10 ms)", served("fp32", 1, num_requests=4, window_s=0.01)
     yield "int8 (one request)", served("int8")
+    yield "int8, fast flow (one request)", served("int8", profile="fast")
     yield "int8 + continuous batching at 8", served("int8", 1, num_requests=8, interval_s=0.1)
+    yield (
+        "int8, fast flow + continuous batching at 8",
+        served("int8", 1, num_requests=8, interval_s=0.1, profile="fast"),
+    )
+    yield "int8, answered by the result cache", served("int8", keeps_results=True)
 
 
 def _s_per_request(row: Raw) -> float:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import nullcontext
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from pipeline.acoustic.engine import Engine, LocalAcousticModel
 from pipeline.acoustic.speech_lm import OnnxSpeechLM
 from pipeline.bench.process import CpuMeter, peak_rss_mb
-from pipeline.bench.variants import UncachedLM, WindowedAcousticModel
-from pipeline.bench.workload import of_fixed_length, offline_config, open_served, request_for, utterances_of
+from pipeline.bench.variants import Streaming, UncachedLM, WindowedAcousticModel, caching
+from pipeline.bench.workload import of_fixed_length, offline_config, open_served, renumbered, request_for, utterances_of
 from pipeline.build import LocalToken2Wav, build_engine, build_frontend, build_token2wav, precision_of
-from pipeline.config import ChunkSchedule, ServiceConfig
+from pipeline.config import ChunkSchedule, Profile, ServiceConfig
 from pipeline.runtime.bundle import Bundle, Precision
 from pipeline.synthesizer import Synthesizer
 from pipeline.text.frontend import LocalFrontend
@@ -67,16 +69,18 @@ def _uncached_engine(config: ServiceConfig, bundle: Bundle, num_threads: int) ->
     )
 
 
-def configured(bundle: Bundle, precision: Precision, *, is_streamed: bool) -> ServiceConfig:
+def configured(bundle: Bundle, precision: Precision, *, is_streamed: bool, profile: Profile = "exact") -> ServiceConfig:
     config = offline_config(bundle)
-    model = config.model.model_copy(update={"precision": precision})
-    chunks = ChunkSchedule() if is_streamed else WHOLE
-    return config.model_copy(update={"model": model, "acoustic": config.acoustic.model_copy(update={"chunks": chunks})})
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update={"precision": precision}),
+            "acoustic": config.acoustic.model_copy(update={"chunks": ChunkSchedule() if is_streamed else WHOLE}),
+            "token2wav": config.token2wav.model_copy(update={"profile": profile}),
+        }
+    )
 
 
-async def speak(
-    synthesizer: Synthesizer, bundle: Bundle, text: str, seed: int, delay_s: float = 0.0
-) -> dict[str, float]:
+async def speak(synthesizer: Streaming, bundle: Bundle, text: str, seed: int, delay_s: float = 0.0) -> dict[str, float]:
     """One request: seconds until its first and its last audio, and how much audio it got."""
     await asyncio.sleep(delay_s)
     started = time.perf_counter()
@@ -104,16 +108,22 @@ def measure_service(
     has_kv_cache: bool = True,
     is_streamed: bool = False,
     token2wav_threads: int | None = None,
+    profile: Profile = "exact",
+    is_text_new: bool = False,
+    keeps_results: bool = False,
 ) -> dict[str, Any]:
-    """Requests for the same text, `num_requests` at once or `interval_s` apart, `repeats` times over.
+    """Requests, `num_requests` at once or `interval_s` apart, `repeats` times over.
 
     Args:
         duration_s: of audio, forced on each request.
         token2wav_threads: None takes num_threads, which is then the acoustic model's alone.
+        profile: of token2wav.
+        is_text_new: other numbers in the text of each request, so that no cache of the frontend knows it.
+        keeps_results: all requests name one seed, and are answered from the result cache after the first.
     """
     opened = open_served(bundle)
     with of_fixed_length(opened, utterances_of(opened, text), duration_s) as fixed:
-        config = configured(fixed, precision, is_streamed=is_streamed)
+        config = configured(fixed, precision, is_streamed=is_streamed, profile=profile)
         service = Service(
             config,
             fixed,
@@ -122,22 +132,47 @@ def measure_service(
             window_s=window_s,
             token2wav_threads=token2wav_threads,
         )
+        load = _Load(text, repeats, num_requests, interval_s, is_text_new, keeps_results)
         try:
-            return asyncio.run(_measure(service.synthesizer, fixed, text, repeats, num_requests, interval_s))
+            with (
+                caching(service.synthesizer, config, fixed)
+                if keeps_results
+                else nullcontext(service.synthesizer) as synthesizer
+            ):
+                return asyncio.run(_measure(synthesizer, fixed, load))
         finally:
             service.close()
 
 
-async def _measure(
-    synthesizer: Synthesizer, bundle: Bundle, text: str, repeats: int, num_requests: int, interval_s: float
-) -> dict[str, Any]:
-    await speak(synthesizer, bundle, text[:2], 0)  # warms up
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What is asked for, and when."""
+
+    text: str
+    repeats: int
+    num_requests: int
+    interval_s: float
+    is_text_new: bool
+    has_one_seed: bool
+
+    def text_of(self, index: int) -> str:
+        return renumbered(self.text, index) if self.is_text_new else self.text
+
+    def seed_of(self, index: int) -> int:
+        return 0 if self.has_one_seed else index
+
+
+async def _measure(synthesizer: Streaming, bundle: Bundle, load: _Load) -> dict[str, Any]:
+    await speak(synthesizer, bundle, load.text if load.has_one_seed else load.text[:2], 0)  # warms up
     spoken: list[dict[str, float]] = []
     started = time.perf_counter()
     with CpuMeter() as cpu:
-        for repeat in range(repeats):
-            seeds = range(repeat * num_requests, (repeat + 1) * num_requests)
-            requests = [speak(synthesizer, bundle, text, seed, index * interval_s) for index, seed in enumerate(seeds)]
+        for repeat in range(load.repeats):
+            first = repeat * load.num_requests
+            requests = [
+                speak(synthesizer, bundle, load.text_of(first + k), load.seed_of(first + k), k * load.interval_s)
+                for k in range(load.num_requests)
+            ]
             spoken += await asyncio.gather(*requests)
     elapsed_s = time.perf_counter() - started
     return {

@@ -1,16 +1,24 @@
-"""Ways to run the acoustic model that the ladder compares with the product's own."""
+"""Ways to run the product that the ladder compares with each other."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
 
 import numpy as np
 
 from pipeline.acoustic.engine import Engine
 from pipeline.acoustic.speech_lm import LMPrompt, OnnxSpeechLM
 from pipeline.acoustic.token_stream import TokenStream
-from pipeline.types import F32, I64, SpeechTokens, Utterance
+from pipeline.build import precision_of
+from pipeline.cache.results import Result, ResultCache, open_results, service_identity
+from pipeline.config import ResultsConfig, ServiceConfig
+from pipeline.runtime.bundle import Bundle
+from pipeline.synthesizer import Synthesizer
+from pipeline.types import F32, I64, AudioChunk, SpeechRequest, SpeechTokens, Utterance
 
 
 class UncachedLM:
@@ -66,3 +74,39 @@ class WindowedAcousticModel:
         streams = self._engine.submit([utterance for utterance, _ in arrivals])
         for (_, admitted), stream in zip(arrivals, streams, strict=True):
             admitted.set_result(stream)
+
+
+class Streaming(Protocol):
+    def stream(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]: ...
+
+
+class CachingSynthesizer:
+    """A synthesizer behind the result cache, as the ingress has it, with raw samples for an encoding."""
+
+    def __init__(self, synthesizer: Synthesizer, results: ResultCache, sample_rate: int) -> None:
+        self._synthesizer = synthesizer
+        self._results = results
+        self._sample_rate = sample_rate
+
+    async def stream(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
+        utterances = await self._synthesizer.prepare(request)
+        key = self._results.key(utterances, "pcm", None, is_streamed=True)
+        if (result := await self._results.get(key)) is not None:
+            for part in result.parts:
+                yield AudioChunk(np.frombuffer(part, np.int16), self._sample_rate)
+            return
+        parts = []
+        async for chunk in self._synthesizer.speak(utterances):
+            parts.append(chunk.samples.tobytes())
+            yield chunk
+        await self._results.put(key, Result(tuple(parts), 0.0))
+
+
+@contextmanager
+def caching(synthesizer: Synthesizer, config: ServiceConfig, bundle: Bundle) -> Iterator[CachingSynthesizer]:
+    """With an empty SQLite file."""
+    with tempfile.TemporaryDirectory() as folder:
+        identity = service_identity(config, bundle, precision_of(config.model, bundle))
+        results = open_results(ResultsConfig(store=f"{folder}/results.db"), identity)
+        assert results is not None
+        yield CachingSynthesizer(synthesizer, results, bundle.manifest.sample_rate)

@@ -33,6 +33,11 @@ def text_of(duration_s: float) -> str:
     return (PASSAGE * (length // len(PASSAGE) + 1))[: length - 1] + "。"
 
 
+def renumbered(text: str, index: int) -> str:
+    """The text with its digits counted up by `index`: as long, but new to every cache."""
+    return "".join(str((int(char) + index) % 10) if char in "0123456789" else char for char in text)
+
+
 def num_speech_tokens(bundle: Bundle, duration_s: float) -> int:
     return max(1, round(duration_s * bundle.manifest.token_rate))
 

@@ -60,7 +60,7 @@ def test_the_ladder_is_compared_with_its_first_row(settings: Settings, in_proces
     (table,) = measured.tables
     assert [row[-1] for row in table.rows] == [f"{row['speedup']:.2f}x" for row in measured.raw]
     assert table.rows[0][-1] == "1.00x"
-    assert len(table.rows) == 7
+    assert len(table.rows) == 11
 
 
 def test_an_unknown_part_is_refused_before_anything_is_made(tmp_path: Path) -> None:

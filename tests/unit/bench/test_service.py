@@ -63,7 +63,15 @@ async def test_the_arrivals_of_a_window_are_admitted_together() -> None:
     assert engine.batch_sizes == [3, 1]
 
 
-@pytest.mark.parametrize("requests", [{"num_requests": 1}, {"num_requests": 3, "interval_s": 0.01}])
+@pytest.mark.parametrize(
+    "requests",
+    [
+        {"num_requests": 1},
+        {"num_requests": 3, "interval_s": 0.01},
+        {"num_requests": 1, "keeps_results": True},
+        {"num_requests": 1, "is_text_new": True, "profile": "fast"},
+    ],
+)
 def test_every_request_gets_its_audio(bundle: Bundle, requests: dict[str, Any]) -> None:
     result = measure_service(
         str(bundle.path), "int8", TEXT, 0.5, repeats=2, num_threads=1, is_streamed=True, **requests
