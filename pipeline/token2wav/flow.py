@@ -8,6 +8,8 @@ import numpy as np
 
 from pipeline.runtime.bundle import Bundle, Precision
 from pipeline.runtime.prepared import open_session
+from pipeline.runtime.session import Session
+from pipeline.token2wav.lanes import Lanes
 from pipeline.token2wav.regulator import Interpolation, joined, stretch, whole
 from pipeline.token2wav.solver import Profile, solver_of
 from pipeline.types import F32, I64, Voice
@@ -24,14 +26,22 @@ class Condition:
 
 
 class OnnxFlow:
-    """Holds the two sessions of the flow and nothing between calls."""
+    """Holds the sessions of the flow and nothing between calls.
+
+    Guidance takes two evaluations at the same point, which run side by side. Neither depends on the other's values,
+    not even in int8, where one run has one scale for all of its activations.
+    """
 
     def __init__(self, bundle: Bundle, precision: Precision, num_threads: int, profile: Profile = "exact") -> None:
         self.manifest = bundle.manifest
         self.spec = bundle.manifest.flow
         self.solver = solver_of(profile, self.spec)
         self._encoder = open_session(bundle, "flow_encoder", precision, num_threads=num_threads)
-        self._estimator = open_session(bundle, "flow_estimator", precision, num_threads=num_threads)
+        self._lanes = Lanes(bundle, "flow_estimator", precision, num_threads) if self.spec.guidance else None
+        if self._lanes is None or (self._lanes.is_parallel and profile == "fast"):  # which evaluates single rows, too
+            self._estimator = open_session(bundle, "flow_estimator", precision, num_threads=num_threads)
+        else:
+            self._estimator = self._lanes.left
 
     def mel(self, tokens: I64, voice: Voice, z: F32, interpolation: Interpolation | None = None) -> F32:
         """Mel of the tokens, f32 [T, mel_bins], from noise z f32 [prompt frames + T, mel_bins].
@@ -67,44 +77,48 @@ class OnnxFlow:
 
     def velocity(self, condition: Condition, x: F32, t: float) -> F32:
         """One evaluation at x f32 [T, mel_bins] and time t, without guidance: f32 [T, mel_bins]."""
-        velocity: F32 = self._estimate(x[None], condition.mu, condition.speaker, condition.known, t)[0]
-        return velocity
+        return _evaluate(self._estimator, condition, x, t)
 
     def solve(self, condition: Condition, z: F32) -> F32:
         """From noise z at t = 0 to t = 1: f32 [T, mel_bins], prompt frames included."""
-        if self.spec.guidance:
-            return self.solver.solve(_Guided(self, condition).velocity, z)
+        if self._lanes is not None:
+            return self.solver.solve(_Guided(self, self._lanes, condition).velocity, z)
         return self.solver.solve(lambda x, t, _: self.velocity(condition, x, t), z)
 
-    def _estimate(self, x: F32, mu: F32, speaker: F32, known: F32, t: float) -> F32:
-        inputs = {"x": x, "mu": mu, "spks": speaker, "cond": known, "t": np.array([t], np.float32)}
-        velocity: F32 = self._estimator.run(inputs)["velocity"]
-        return velocity
+
+def _evaluate(estimator: Session, condition: Condition, x: F32, t: float) -> F32:
+    velocity: F32 = estimator.run(
+        {
+            "x": x[None],
+            "mu": condition.mu,
+            "spks": condition.speaker,
+            "cond": condition.known,
+            "t": np.array([t], np.float32),
+        }
+    )["velocity"][0]
+    return velocity
 
 
 class _Guided:
     """Classifier-free guidance (arXiv 2207.12598): away from what the flow does without its condition."""
 
-    def __init__(self, flow: OnnxFlow, condition: Condition) -> None:
+    def __init__(self, flow: OnnxFlow, lanes: Lanes, condition: Condition) -> None:
         self._flow = flow
+        self._lanes = lanes
         self._condition = condition
-        self._mu, self._speaker, self._known = (
-            np.concatenate([array, np.zeros_like(array)])
-            for array in (condition.mu, condition.speaker, condition.known)
-        )
-        self._x = np.empty_like(self._mu)
-        self._push = np.zeros_like(self._mu[0])  # f32 [T, mel_bins], what guidance added last
+        mu, speaker, known = (np.zeros_like(array) for array in (condition.mu, condition.speaker, condition.known))
+        self._nothing = Condition(mu, speaker, known, condition.num_prompt_frames)
 
-    def velocity(self, x: F32, t: float, is_renewed: bool) -> F32:
-        """With guidance as it was last evaluated, unless it is to be renewed, which costs as much again."""
-        if not is_renewed:
-            velocity = self._flow.velocity(self._condition, x, t)
-        else:
-            self._x[:] = x
-            velocity, without = self._flow._estimate(self._x, self._mu, self._speaker, self._known, t)
-            self._push = np.float32(self._flow.spec.guidance) * (velocity - without)
-        result: F32 = velocity + self._push
-        return result
+    def velocity(self, x: F32, t: float, is_guided: bool) -> F32:
+        """One evaluation, or two where guidance is added."""
+        if not is_guided:
+            return self._flow.velocity(self._condition, x, t)
+        velocity, without = self._lanes.run(
+            lambda estimator: _evaluate(estimator, self._condition, x, t),
+            lambda estimator: _evaluate(estimator, self._nothing, x, t),
+        )
+        pushed: F32 = velocity - without
+        return np.asarray(velocity + np.float32(self._flow.spec.guidance) * pushed, np.float32)
 
 
 def num_prompt_frames_of(voice: Voice) -> int:

@@ -1,9 +1,10 @@
 """How the flow is integrated from noise to mel: exactly as the official inference, or faster and a little off.
 
-The fast profile takes six Adams-Bashforth steps of second order and renews the guidance on every other one, so 9 rows
-go through the estimator instead of 20 (6 instead of 10 where the model has no guidance). It was chosen by its distance
-from 100 Euler steps on two checkpoints with random weights and on the bundled voice; no generative flow that was
-trained to the end was among them, so the exact profile is the default.
+The fast profile takes six of Euler's steps on the cosine schedule, with guidance on the first three: 9 rows go through
+the estimator instead of 20 (6 instead of 10 where the model has no guidance). Guidance decides early where a trajectory
+goes; what it adds near the end is small. On a trained generative flow its mel lies 0.15 from that of many steps, the
+exact profile's 0.07 (mean absolute difference of log mel; `pipeline.training.voice.flow_distance` measures it), and
+methods of second order were further off at the same cost.
 """
 
 from __future__ import annotations
@@ -19,36 +20,30 @@ from pipeline.runtime.bundle import FlowSpec
 from pipeline.types import F32, F64
 
 Profile = Literal["exact", "fast"]
-Velocity = Callable[[F32, float, bool], F32]  # (x, t, whether guidance is to be evaluated anew)
+Velocity = Callable[[F32, float, bool], F32]  # (x, t, with guidance)
 
-FAST_STEPS = 6
+FAST_STEPS, FAST_GUIDED_STEPS = 6, 3
 
 
 @dataclass(frozen=True, slots=True)
 class Solver:
-    """Steps of a solver of first (Euler) or second order (Adams-Bashforth), one evaluation each."""
+    """Euler's method, one evaluation at each time but the last; the first `num_guided` of them with guidance."""
 
     times: F64  # f64 [steps + 1]
-    order: Literal[1, 2] = 1
-    guidance_interval: int = 1  # guidance is evaluated on each such step, and held between them
+    num_guided: int
 
     def solve(self, velocity: Velocity, z: F32) -> F32:
         """From z at the first time to the last: f32, of the shape of z."""
-        x, last, last_step = z.astype(np.float32), None, 0.0
+        x = z.astype(np.float32)
         for index, (t, next_t) in enumerate(pairwise(self.times)):
-            slope, step = velocity(x, float(t), index % self.guidance_interval == 0), next_t - t
-            x += np.float32(step) * slope
-            if self.order == 2:
-                if last is not None:  # the slope is taken to go on changing as it did over the last step
-                    x += np.float32(0.5 * step * step / last_step) * (slope - last)
-                last, last_step = slope, step
+            x += np.float32(next_t - t) * velocity(x, float(t), index < self.num_guided)
         return x
 
 
 def solver_of(profile: Profile, spec: FlowSpec) -> Solver:
     if profile == "exact":
-        return Solver(schedule(spec.schedule, spec.num_steps))
-    return Solver(schedule("linear", FAST_STEPS), order=2, guidance_interval=2)
+        return Solver(schedule(spec.schedule, spec.num_steps), spec.num_steps)
+    return Solver(schedule("cosine", FAST_STEPS), FAST_GUIDED_STEPS)
 
 
 def schedule(name: str, num_steps: int) -> F64:

@@ -77,7 +77,8 @@ class OnnxToken2Wav:
 
         The jobs run one after the other. In a shared run matrix products of another shape round otherwise (8e-6 in one
         evaluation at the sizes of 300M), so a job's samples would depend on the others. It would gain nothing either:
-        the stage is bound by arithmetic, not by reading weights, and 2, 4, 8 rows took 264, 541, 1020 ms there.
+        the stage is bound by arithmetic, not by reading weights, and 2, 4, 8 rows took 264, 541, 1020 ms there. Nor are
+        threads left for a second job, as the halves of one are computed side by side.
         """
         return [self._decode_job(job) for job in jobs]
 

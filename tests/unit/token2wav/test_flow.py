@@ -8,6 +8,9 @@ import pytest
 import torch
 
 from pipeline.export.checkpoint import load_checkpoint
+from pipeline.runtime.bundle import Bundle, Precision
+from pipeline.token2wav.flow import OnnxFlow
+from pipeline.token2wav.solver import Profile
 from pipeline.token2wav.token2wav import OnnxToken2Wav
 from pipeline.types import Prompt, Voice
 from tests.unit.token2wav.conftest import REFERENCE
@@ -52,17 +55,26 @@ def test_a_prompt_stands_in_front_as_tokens_and_as_known_mel(
     np.testing.assert_allclose(mel, frames(expected.numpy())[81:], atol=1e-3)
 
 
-def test_guidance_zero_evaluates_the_condition_alone(
-    token2wav: OnnxToken2Wav, golden: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    flow, voice = token2wav.flow, Voice("golden", golden["spk_embedding"][0])
+def test_guidance_zero_evaluates_the_condition_alone(bundle: Bundle, golden: dict[str, np.ndarray]) -> None:
+    spec = bundle.manifest.flow.model_copy(update={"guidance": 0.0})
+    unguided = replace(bundle, manifest=bundle.manifest.model_copy(update={"flow": spec}))
+    flow, voice = OnnxFlow(unguided, "fp32", 1), Voice("golden", golden["spk_embedding"][0])
     z = frames(golden["flow.z"])
     condition = flow.condition(golden["speech_tokens"][0], voice)
     x = z.copy()
     for t, next_t in pairwise(flow.solver.times):
         x += np.float32(next_t - t) * flow.velocity(condition, x, t)
-    monkeypatch.setattr(flow, "spec", flow.spec.model_copy(update={"guidance": 0.0}))
     np.testing.assert_array_equal(flow.solve(condition, z), x)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("profile", ["exact", "fast"])
+def test_two_threads_make_the_values_that_one_makes(bundle: Bundle, precision: Precision, profile: Profile) -> None:
+    voice, tokens = next(iter(bundle.voices.values())), np.arange(45) % 64
+    z = np.random.default_rng(1).standard_normal((bundle.manifest.num_mel_frames(45), 80)).astype(np.float32)
+    one, two = (OnnxFlow(bundle, precision, num_threads, profile) for num_threads in (1, 2))
+    condition = one.condition(tokens, voice)
+    np.testing.assert_array_equal(one.solve(condition, z), two.solve(condition, z))
 
 
 def test_an_embedding_counts_by_its_direction(token2wav: OnnxToken2Wav, golden: dict[str, np.ndarray]) -> None:

@@ -20,9 +20,10 @@ from pipeline.types import DecodeState, Prompt, SpeechTokens, Utterance, Voice
 SPEEDS = [0.25, 1.0, 1.3, 4.0]
 
 
-@pytest.fixture(scope="module", params=["fp32", "int8"])
+@pytest.fixture(scope="module", params=[("fp32", 1), ("int8", 1), ("int8", 2)])
 def token2wav(bundle: Bundle, request: pytest.FixtureRequest) -> OnnxToken2Wav:
-    return OnnxToken2Wav(bundle, request.param, num_threads=1)
+    precision, num_threads = request.param
+    return OnnxToken2Wav(bundle, precision, num_threads)
 
 
 def random_groups(tokens: np.ndarray, random: np.random.Generator, largest: int) -> list[SpeechTokens]:
