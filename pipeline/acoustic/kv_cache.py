@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import math
 import mmap
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
-from pipeline.types import F32, I64
+from pipeline.types import I64
 
 
 class KVCache:
     """Slots 0 .. num_running - 1 hold the running sequences, without holes, so any range of them is one array.
 
     Memory is committed by the operating system only as positions are written.
+
+    Args:
+        dtype: f32, or i8 for keys and values in steps that the graph knows.
     """
 
-    def __init__(self, *, num_layers: int, num_slots: int, num_heads: int, num_positions: int, head_dim: int) -> None:
+    def __init__(
+        self,
+        *,
+        num_layers: int,
+        num_slots: int,
+        num_heads: int,
+        num_positions: int,
+        head_dim: int,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
         shape = (num_slots, num_heads, num_positions, head_dim)
-        self.keys: list[F32] = [_lazy_zeros(shape) for _ in range(num_layers)]
-        self.values: list[F32] = [_lazy_zeros(shape) for _ in range(num_layers)]
+        self.keys: list[NDArray[Any]] = [_lazy_zeros(shape, dtype) for _ in range(num_layers)]
+        self.values: list[NDArray[Any]] = [_lazy_zeros(shape, dtype) for _ in range(num_layers)]
+        self.position_size = 2 * num_layers * num_heads * head_dim * np.dtype(dtype).itemsize  # bytes
         self.num_slots = num_slots
         self.num_running = 0
         self._lengths: I64 = np.zeros(num_slots, np.int64)
@@ -53,9 +68,9 @@ class KVCache:
         return last if slot != last else None
 
 
-def _lazy_zeros(shape: tuple[int, ...]) -> F32:
+def _lazy_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Zeros in pages of their own. numpy's would be huge pages: each head's few first positions would commit 2 MB."""
-    memory = mmap.mmap(-1, math.prod(shape) * np.dtype(np.float32).itemsize)
+    memory = mmap.mmap(-1, math.prod(shape) * np.dtype(dtype).itemsize)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         memory.madvise(mmap.MADV_NOHUGEPAGE)
-    return np.frombuffer(memory, np.float32).reshape(shape)
+    return np.frombuffer(memory, dtype).reshape(shape)

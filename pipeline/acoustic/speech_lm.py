@@ -111,6 +111,7 @@ class OnnxSpeechLM:
             num_heads=spec.num_heads,
             num_positions=num_positions_for(max_context),
             head_dim=spec.head_dim,
+            dtype=lm.dtypes["past_key.0"],
         )
         self._prefix, self._lm, self._tables = prefix, lm, tables
         self._step: LMStep | None = None  # of the last decode, as long as batch and table size stay
@@ -118,6 +119,11 @@ class OnnxSpeechLM:
     @property
     def num_running(self) -> int:
         return self._cache.num_running
+
+    @property
+    def position_size(self) -> int:
+        """Bytes of a position's keys and values."""
+        return self._cache.position_size
 
     def prefill(self, prompts: Sequence[LMPrompt]) -> F32:
         self._check(prompts)

@@ -46,7 +46,7 @@ def measure_decode(
         logits = lm.decode(np.array(drawn, np.int64))
         steps_ms.append(1000 * (time.perf_counter() - sampled))
         sampling_ms.append(1000 * (sampled - started))
-    kv_bytes = 2 * 4 * spec.num_layers * spec.num_heads * spec.head_dim * context * batch_size
+    kv_bytes = lm.position_size * context * batch_size
     return {
         "precision": precision,
         "batch_size": batch_size,

@@ -15,6 +15,7 @@ from pipeline.export.checkpoint import FILES, Checkpoint, load_checkpoint
 from pipeline.export.flow_graph import build_flow_graphs
 from pipeline.export.graph import save_model
 from pipeline.export.hift_graph import build_hift_graphs
+from pipeline.export.lm_cache_scales import CacheScales, measure_cache_scales
 from pipeline.export.lm_graph import build_lm_graphs, padded_head_dim
 from pipeline.export.onnx_engine import OnnxEngine
 from pipeline.export.parity import Array, Case, compare
@@ -121,12 +122,20 @@ def write_graphs(
 
 def _models(checkpoint: Checkpoint, precision: Precision, progress: Progress) -> Iterator[tuple[GraphName, ModelProto]]:
     config = checkpoint.config
-    yield from build_lm_graphs(_state(checkpoint.llm), config.lm, precision).items()
+    yield from build_lm_graphs(
+        _state(checkpoint.llm), config.lm, precision, _cache_scales(checkpoint, precision)
+    ).items()
     yield from build_flow_graphs(_state(checkpoint.flow), config.flow, precision).items()
     hift = build_hift_graphs(_state(checkpoint.hift), config.hift)
     if precision == "int8":
         hift["vocoder"] = _int8_vocoder(checkpoint, hift["vocoder"], progress)
     yield from hift.items()
+
+
+def _cache_scales(checkpoint: Checkpoint, precision: Precision) -> list[CacheScales] | None:
+    if precision == "fp32":
+        return None
+    return measure_cache_scales(checkpoint.llm, [voice.embedding for voice in checkpoint.voices])
 
 
 def _int8_vocoder(checkpoint: Checkpoint, exact: ModelProto, progress: Progress) -> ModelProto:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from onnx import ModelProto, TensorProto
@@ -10,11 +11,13 @@ from onnx import ModelProto, TensorProto
 from pipeline.export.channel_last import State
 from pipeline.export.encoder_graph import AttentionWeights, EncoderGraph, InputLayer
 from pipeline.export.graph import MS, GraphBuilder
+from pipeline.export.lm_cache_scales import CacheScales
 from pipeline.export.lm_prefix_graph import build_lm_prefix
-from pipeline.export.quantize import ROW_LINEARS
+from pipeline.export.quantize import RECTIFIED_ROW_LINEARS, ROW_LINEARS
 from pipeline.model.config import LMConfig
 from pipeline.runtime.bundle import GraphName, Precision
 
+EIGHT_BIT_CACHE = {"k_quant_type": "PER_CHANNEL", "v_quant_type": "PER_CHANNEL", "kv_cache_bit_width": 8}
 HEAD_DIM_MULTIPLE = 8  # of ONNX Runtime's GroupQueryAttention
 
 
@@ -23,16 +26,19 @@ def padded_head_dim(head_dim: int) -> int:
     return math.ceil(head_dim / HEAD_DIM_MULTIPLE) * HEAD_DIM_MULTIPLE
 
 
-def build_lm_graphs(state: State, config: LMConfig, precision: Precision) -> dict[GraphName, ModelProto]:
+def build_lm_graphs(
+    state: State, config: LMConfig, precision: Precision, cache_scales: Sequence[CacheScales] | None = None
+) -> dict[GraphName, ModelProto]:
     """Graphs `lm_prefix`, `lm_tables` (always fp32) and `lm`.
 
     Args:
         state: the parameters of llm.pt by their official names, as f32 arrays.
+        cache_scales: of each layer, for a KV cache of 8 bits.
     """
     return {
         "lm_prefix": build_lm_prefix(state, config, precision),
         "lm_tables": build_lm_tables(state, config),
-        "lm": build_lm(state, config, precision),
+        "lm": build_lm(state, config, precision, cache_scales),
     }
 
 
@@ -56,16 +62,20 @@ def build_lm_tables(state: State, config: LMConfig) -> ModelProto:
     return graph.model()
 
 
-def build_lm(state: State, config: LMConfig, precision: Precision) -> ModelProto:
-    """hidden f32 [B, T, hidden size], past_length and length i64 [B], relative.N, past_key.N and past_value.N f32 [B,
+def build_lm(
+    state: State, config: LMConfig, precision: Precision, cache_scales: Sequence[CacheScales] | None = None
+) -> ModelProto:
+    """hidden f32 [B, T, hidden size], past_length and length i64 [B], relative.N, past_key.N and past_value.N [B,
     heads, M, head_dim] -> logits f32 [B, num_speech_tokens + 1] behind each sequence's last position, present_*.N.
+
+    past_* and present_* are f32, or with `cache_scales` i8.
 
     Sequence b has `past_length` positions in the cache and brings `length` <= T new ones. Either nobody has a past
     (prefill) or T = 1 (decode). present_* are past_* with the new positions and may share their memory. relative.N
     must reach max(past_length) + T distances.
     """
     graph = GraphBuilder("lm")
-    decoder = Decoder(graph, state, config, precision)
+    decoder = Decoder(graph, state, config, precision, cache_scales)
     logits = decoder.decode(graph.input("hidden", TensorProto.FLOAT, ["B", "T", config.decoder.hidden_size]))
     graph.output("logits", logits, TensorProto.FLOAT, ["B", config.num_speech_tokens + 1])
     return graph.model()
@@ -74,10 +84,20 @@ def build_lm(state: State, config: LMConfig, precision: Precision) -> ModelProto
 class Decoder(EncoderGraph):
     """The causal transformer. Positions are rows [B T, hidden size] except inside the attention."""
 
-    def __init__(self, graph: GraphBuilder, state: State, config: LMConfig, precision: Precision) -> None:
+    def __init__(
+        self,
+        graph: GraphBuilder,
+        state: State,
+        config: LMConfig,
+        precision: Precision,
+        cache_scales: Sequence[CacheScales] | None = None,
+    ) -> None:
         super().__init__(graph, state, "llm", config.decoder, ROW_LINEARS[precision])
+        self._rectified_linear = RECTIFIED_ROW_LINEARS[precision]
         self.head_dim = padded_head_dim(config.decoder.head_dim)
         self._scale = 1 / math.sqrt(config.decoder.head_dim)
+        self._cache_scales = cache_scales
+        self._cache_type = TensorProto.INT8 if cache_scales else TensorProto.FLOAT
 
     def decode(self, hidden: str) -> str:
         graph = self.graph
@@ -87,11 +107,22 @@ class Decoder(EncoderGraph):
         x = self.last_norm(graph.op("Gather", x, self._last_rows, axis=0))
         return self.linear(x, "llm_decoder")
 
+    def feed_forward(self, x: str, name: str) -> str:
+        if self.config.activation != "relu":
+            return super().feed_forward(x, name)
+        return self._rectified_linear(
+            self.graph, self.linear(x, f"{name}.w_1"), f"{name}.w_2", *self.matrix_and_bias(f"{name}.w_2")
+        )
+
     def _prepare(self, hidden: str) -> None:
         """Values that all layers share: sequence lengths, and the distance of each query to each key."""
         graph, one = self.graph, self.graph.const(np.int64(1))
         past, length = (graph.input(name, TensorProto.INT64, ["B"]) for name in ("past_length", "length"))
-        self._batch_shape = graph.op("Shape", hidden, end=2)
+        shape = graph.op("Shape", hidden, end=2)
+        self._by_sequence, self._by_head = (
+            graph.op("Concat", shape, graph.const(sizes, np.int64), axis=0)
+            for sizes in ([-1], [self.config.num_heads, self.head_dim])
+        )
         num_rows, width = (graph.op("Squeeze", graph.op("Shape", hidden, start=i, end=i + 1)) for i in (0, 1))
         total = graph.add(graph.op("ReduceMax", past, keepdims=0), width)
         self._total = graph.op("Cast", total, to=TensorProto.INT32)
@@ -106,23 +137,26 @@ class Decoder(EncoderGraph):
 
     def attention(self, x: str, index: int) -> str:
         graph, weights = self.graph, self.attention_weights(index)
-        q, k, v = (self._by_sequence(part) for part in self._project(x, weights))
+        qkv = self._project(x, weights)
         y = graph.fresh("GroupQueryAttention")
         past = [self._cache_input(f"past_{kind}.{index}") for kind in ("key", "value")]
         present = [f"present_{kind}.{index}" for kind in ("key", "value")]
-        bias = self._distance_scores(q, weights, index)
+        bias, scales = self._distance_scores(qkv, weights, index), self._scale_inputs(index)
+        packed = graph.op("Reshape", qkv, self._by_sequence)
+        inputs = [packed, "", "", *past, self._last_key, self._total, "", "", "", bias, *scales]
         graph.node(
             "GroupQueryAttention",
-            [q, k, v, *past, self._last_key, self._total, "", "", "", bias],
+            inputs,
             [y, *present],
             domain=MS,
             num_heads=self.config.num_heads,
             kv_num_heads=self.config.num_heads,
             scale=self._scale,
+            **(EIGHT_BIT_CACHE if scales else {}),
         )
         for name in present:
-            graph.output(name, name, TensorProto.FLOAT, self._cache_shape)
-        y = graph.op("Reshape", y, graph.const([-1, self.config.num_heads * self.head_dim], np.int64))
+            graph.output(name, name, self._cache_type, self._cache_shape)
+        y = graph.op("Reshape", y, graph.const([-1, self._num_channels], np.int64))
         return self.product(y, f"{weights.name}.linear_out", weights.out_weight(self.head_dim), weights.out_bias)
 
     @property
@@ -130,36 +164,38 @@ class Decoder(EncoderGraph):
         return ["B", self.config.num_heads, "M", self.head_dim]
 
     def _cache_input(self, name: str) -> str:
-        return self.graph.input(name, TensorProto.FLOAT, self._cache_shape)
+        return self.graph.input(name, self._cache_type, self._cache_shape)
 
-    def _project(self, x: str, weights: AttentionWeights) -> list[str]:
-        """q + u, k and v, each [B T, heads * head_dim], from one matrix product."""
+    def _scale_inputs(self, index: int) -> list[str]:
+        if not self._cache_scales:
+            return []
+        key, value = self._cache_scales[index].padded(self.head_dim)
+        return ["", self.graph.weight(f"key_scale.{index}", key), self.graph.weight(f"value_scale.{index}", value)]
+
+    @property
+    def _num_channels(self) -> int:
+        """Of all heads."""
+        return self.config.num_heads * self.head_dim
+
+    def _project(self, x: str, weights: AttentionWeights) -> str:
+        """q + u, k and v side by side, [B T, 3 heads * head_dim], from one matrix product."""
         size = self.head_dim
         weight = np.concatenate([weights.weight(part, size) for part in "qkv"])
         q_bias = weights.bias("q", size) + weights.position_bias("u", size)
         bias = np.concatenate([q_bias, weights.bias("k", size), weights.bias("v", size)])
-        qkv = self.product(x, f"{weights.name}.qkv", weight, bias)
-        sizes = self.graph.const([self.config.num_heads * size] * 3, np.int64)
-        parts: list[str] = self.graph.op("Split", qkv, sizes, num_outputs=3, axis=1)
-        return parts
+        return self.product(x, f"{weights.name}.qkv", weight, bias)
 
-    def _by_sequence(self, rows: str) -> str:
-        """[B T, n] -> [B, T, n]."""
-        shape = self.graph.op("Concat", self._batch_shape, self.graph.const([-1], np.int64), axis=0)
-        value: str = self.graph.op("Reshape", rows, shape)
-        return value
-
-    def _distance_scores(self, q: str, weights: AttentionWeights, index: int) -> str:
+    def _distance_scores(self, qkv: str, weights: AttentionWeights, index: int) -> str:
         """(q + v) r of each query's distance to each key, over sqrt(head_dim): f32 [B, heads, T, keys].
 
         The query is multiplied with the key of every distance in the table, then each score is picked by its distance.
         """
         graph, size, num_heads = self.graph, self.head_dim, self.config.num_heads
         relative = graph.input(f"relative.{index}", TensorProto.FLOAT, [num_heads, size, "P"])
+        start, end, axis = (graph.const([i], np.int64) for i in (0, self._num_channels, 1))
         difference = weights.position_bias("v", size) - weights.position_bias("u", size)
-        q = graph.add(q, graph.weight(f"{weights.name}.v_minus_u", difference))
-        q = graph.op("Reshape", q, graph.const([0, 0, num_heads, size], np.int64))
-        q = graph.op("Transpose", q, perm=[0, 2, 1, 3])
+        q = graph.add(graph.op("Slice", qkv, start, end, axis), graph.weight(f"{weights.name}.v_minus_u", difference))
+        q = graph.op("Transpose", graph.op("Reshape", q, self._by_head), perm=[0, 2, 1, 3])
         if num_heads == 1:
             # MatMul would take a batch for more rows of one product, and one row alone is rounded differently
             q = graph.op("Concat", q, q, axis=2)

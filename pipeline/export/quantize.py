@@ -21,7 +21,7 @@ Linear = Callable[[GraphBuilder, str, str, F32, "F32 | None"], str]  # (graph, x
 
 ZERO_POINT = 128  # activations are stored as uint8 around it: 8-bit dot products multiply unsigned with signed
 MAX_LEVEL = 127
-MIN_PEAK = 1e-20  # a row of zeros is divided by it
+MIN_PEAK = 1e-20  # a row without positive values is divided by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,30 @@ def int8_linear(graph: GraphBuilder, x: str, name: str, weight: F32, bias: F32 |
     selects. MatMulNBits, which also has its scales per row, rounds differently for a single row.
     """
     peak = graph.op("ReduceMax", graph.op("Abs", x), graph.const([-1], np.int64), keepdims=1)
+    # A row of zeros gets levels of 0 / 0, whatever the CPU makes of it, and loses them to its peak of 0
+    return _row_product(graph, x, peak, MAX_LEVEL, ZERO_POINT, name, weight, bias)
+
+
+def int8_rectified_linear(graph: GraphBuilder, x: str, name: str, weight: F32, bias: F32 | None = None) -> str:
+    """The same of max(x, 0): bytes without a sign cut off what is negative, and are finer."""
+    peak = graph.op("ReduceMax", x, graph.const([-1], np.int64), keepdims=1)
     peak = graph.op("Max", peak, graph.const(np.float32(MIN_PEAK)))
-    step, zero_point = graph.const(np.float32(1 / MAX_LEVEL)), graph.const(np.uint8(ZERO_POINT))
+    return _row_product(graph, x, peak, 2 * MAX_LEVEL + 1, 0, name, weight, bias)
+
+
+def _row_product(
+    graph: GraphBuilder, x: str, peak: str, num_levels: int, zero: int, name: str, weight: F32, bias: F32 | None
+) -> str:
+    """Rows over their `peak`, f32 [.., 1], are `num_levels` levels around `zero`."""
+    step, zero_point = graph.const(np.float32(1 / num_levels)), graph.const(np.uint8(zero))
     levels = graph.op("QuantizeLinear", graph.op("Div", x, peak), step, zero_point)
     y = graph.mul(quantized_linear(graph, Quantized(levels, step, zero_point), name, weight), peak)
     return y if bias is None else graph.add(y, graph.weight(f"{name}.bias", bias))
+
+
+def rectified_linear(graph: GraphBuilder, x: str, name: str, weight: F32, bias: F32 | None = None) -> str:
+    """max(x, 0) f32 [.., in] -> f32 [.., out]."""
+    return graph.linear(graph.op("Relu", x), name, weight, bias)
 
 
 def int8_tensor_linear(graph: GraphBuilder, x: str, name: str, weight: F32, bias: F32 | None = None) -> str:
@@ -77,4 +96,5 @@ def quantize_weight(weight: F32) -> tuple[NDArray[np.int8], F32]:
 
 
 ROW_LINEARS: dict[Precision, Linear] = {"fp32": GraphBuilder.linear, "int8": int8_linear}
+RECTIFIED_ROW_LINEARS: dict[Precision, Linear] = {"fp32": rectified_linear, "int8": int8_rectified_linear}
 TENSOR_LINEARS: dict[Precision, Linear] = {"fp32": GraphBuilder.linear, "int8": int8_tensor_linear}

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
@@ -18,6 +19,11 @@ Array = NDArray[Any]
 Shape = tuple["int | str", ...]  # a name stands for a dynamic axis
 
 LOG_ERRORS_ONLY = 3
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(int8)": np.dtype(np.int8),
+    "tensor(int64)": np.dtype(np.int64),
+}
 WEIGHT_ALIGNMENT = 64  # bytes, of packed weights: what the widest aligned loads need
 
 _profile_folder: ContextVar[Path | None] = ContextVar("profile_folder", default=None)
@@ -43,6 +49,9 @@ class Session:
         self._inner = inner
         self.inputs: dict[str, Shape] = {value.name: tuple(value.shape) for value in inner.get_inputs()}
         self.outputs: dict[str, Shape] = {value.name: tuple(value.shape) for value in inner.get_outputs()}
+        self.dtypes: dict[str, np.dtype[Any]] = {
+            value.name: _DTYPES[value.type] for value in inner.get_inputs() if value.type in _DTYPES
+        }
 
     def run(self, inputs: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Computes the named outputs, or all of them."""

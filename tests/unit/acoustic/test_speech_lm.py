@@ -14,6 +14,7 @@ from pipeline.acoustic.lm_tables import LMTables, sinusoids
 from pipeline.acoustic.speech_lm import LMPrompt, OnnxSpeechLM, max_threads
 from pipeline.errors import InvalidRequest, Overloaded
 from pipeline.export.checkpoint import load_checkpoint
+from pipeline.export.lm_cache_scales import measure_cache_scales
 from pipeline.export.lm_graph import build_lm_graphs, padded_head_dim
 from pipeline.model.config import LMConfig
 from pipeline.model.lm import TransformerLM
@@ -25,7 +26,9 @@ NO_SPEECH: I64 = np.zeros(0, np.int64)
 TOLERANCE = 1e-4
 
 
-def open_lm(model: TransformerLM, precision: Precision = "fp32", **sizes: int) -> OnnxSpeechLM:
+def open_lm(
+    model: TransformerLM, precision: Precision = "fp32", *, has_small_cache: bool = False, **sizes: int
+) -> OnnxSpeechLM:
     config = model.config
     state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     spec = LMSpec(
@@ -37,7 +40,10 @@ def open_lm(model: TransformerLM, precision: Precision = "fp32", **sizes: int) -
         num_speech_tokens=config.num_speech_tokens,
         speaker_size=config.speaker_size,
     )
-    graphs = {name: graph.SerializeToString() for name, graph in build_lm_graphs(state, config, precision).items()}
+    speaker = np.random.default_rng(6).standard_normal(config.speaker_size, np.float32)
+    scales = measure_cache_scales(model, [speaker]) if has_small_cache else None
+    models = build_lm_graphs(state, config, precision, scales)
+    graphs = {name: graph.SerializeToString() for name, graph in models.items()}
     return OnnxSpeechLM.from_graphs(graphs, spec, **sizes)
 
 
@@ -86,15 +92,20 @@ def test_the_text_encoder_matches_the_official_one(
     )
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", TOLERANCE), ("int8", 0.03)])
+@pytest.mark.parametrize(
+    ("precision", "has_small_cache", "tolerance"),
+    [("fp32", False, TOLERANCE), ("fp32", True, 0.02), ("int8", False, 0.03), ("int8", True, 0.04)],
+)
 def test_log_probabilities_through_the_cache_match_the_official_ones(
     reference: TransformerLM,
     prompt: LMPrompt,
     golden: dict[str, np.ndarray],
     precision: Precision,
+    has_small_cache: bool,
     tolerance: float,
 ) -> None:
-    logits = forced_logits(open_lm(reference, precision), prompt, golden["speech_tokens"][0, :-1])
+    lm = open_lm(reference, precision, has_small_cache=has_small_cache)
+    logits = forced_logits(lm, prompt, golden["speech_tokens"][0, :-1])
     np.testing.assert_allclose(log_softmax(logits), golden["lm.log_probs"], atol=tolerance, rtol=0)
 
 
@@ -172,26 +183,36 @@ def serve_together(lm: OnnxSpeechLM, cases: Sequence[tuple[LMPrompt, I64]], max_
 
 
 @pytest.mark.parametrize("num_threads", [1, 2])
+@pytest.mark.parametrize("has_small_cache", [False, True])
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_sequence_gets_the_same_bits_alone_and_in_any_batch(
-    wide: TransformerLM, precision: Precision, num_threads: int
+    wide: TransformerLM, precision: Precision, has_small_cache: bool, num_threads: int
 ) -> None:
-    lm = open_lm(wide, precision, num_threads=num_threads, max_batch_size=5, max_context=256)
+    sizes = {"num_threads": num_threads, "max_batch_size": 5, "max_context": 256}
+    lm = open_lm(wide, precision, has_small_cache=has_small_cache, **sizes)
     cases = examples(wide.config)
     alone = [forced_logits(lm, *case) for case in cases]
     for expected, together in zip(alone, serve_together(lm, cases, 5), strict=True):
         np.testing.assert_array_equal(together, expected)
 
 
+@pytest.mark.parametrize("has_small_cache", [False, True])
 @pytest.mark.parametrize("decoder", [{"num_heads": 1, "hidden_size": 20}, {"num_heads": 2, "hidden_size": 260}])
-def test_unusual_heads_get_the_same_bits_in_a_batch_too(reference: TransformerLM, decoder: dict[str, int]) -> None:
+def test_unusual_heads_get_the_same_bits_in_a_batch_too(
+    reference: TransformerLM, decoder: dict[str, int], has_small_cache: bool
+) -> None:
     torch.manual_seed(2)
     model = TransformerLM(wide_config(reference.config, **decoder)).eval()
-    lm = open_lm(model, max_batch_size=5, max_context=256)
+    lm = open_lm(model, has_small_cache=has_small_cache, max_batch_size=5, max_context=256)
     cases = examples(model.config)
     alone = [forced_logits(lm, *case) for case in cases]
     for expected, together in zip(alone, serve_together(lm, cases, 5), strict=True):
         np.testing.assert_array_equal(together, expected)
+
+
+def test_a_cache_of_eight_bits_takes_a_quarter_of_the_memory(reference: TransformerLM) -> None:
+    small = open_lm(reference, has_small_cache=True)
+    assert 4 * small.position_size == open_lm(reference).position_size
 
 
 def test_logits_of_a_step_outlive_the_next_one(lm: OnnxSpeechLM, prompt: LMPrompt) -> None:

@@ -13,7 +13,14 @@ from pipeline.export.checkpoint import Checkpoint, load_checkpoint
 from pipeline.export.flow_graph import build_flow_graphs
 from pipeline.export.graph import GraphBuilder
 from pipeline.export.lm_prefix_graph import build_lm_prefix
-from pipeline.export.quantize import Linear, int8_linear, int8_tensor_linear, quantize_weight
+from pipeline.export.quantize import (
+    Linear,
+    int8_linear,
+    int8_rectified_linear,
+    int8_tensor_linear,
+    quantize_weight,
+    rectified_linear,
+)
 from pipeline.runtime.bundle import Precision
 from pipeline.runtime.session import Session, make_session
 from pipeline.types import F32
@@ -64,6 +71,18 @@ def test_a_row_of_eight_bits_does_not_depend_on_its_neighbours(by_row: Session) 
     alone = [by_row.run({"x": row[None, None]})["y"][0, 0] for row in x.reshape(9, 100)]
     np.testing.assert_array_equal(together.reshape(9, 48), np.stack(alone))
     np.testing.assert_array_equal(together[1, 1], BIAS)
+
+
+def test_negative_values_are_cut_off_in_eight_bits_too() -> None:
+    x = np.random.default_rng(8).standard_normal((2, 7, 100), np.float32)
+    x[1, 3] = -np.abs(x[1, 3])
+    exact, eight_bits = (linear_session(linear) for linear in (rectified_linear, int8_rectified_linear))
+    expected, together = exact.run({"x": x})["y"], eight_bits.run({"x": x})["y"]
+    np.testing.assert_allclose(expected, np.maximum(x, 0) @ WEIGHT.T + BIAS, atol=1e-4)
+    assert rms(together - expected) < 0.01 * expected.std()
+    np.testing.assert_array_equal(together[1, 3], BIAS)
+    alone = [eight_bits.run({"x": row[None, None]})["y"][0, 0] for row in x.reshape(14, 100)]
+    np.testing.assert_array_equal(together.reshape(14, 48), np.stack(alone))
 
 
 def test_small_rows_keep_their_precision_only_with_a_scale_of_their_own(by_row: Session) -> None:
