@@ -47,7 +47,7 @@ def solver_distances(
 def _reference(bundle: Bundle) -> OnnxFlow:
     precisions: tuple[Precision, ...] = ("fp32", "int8")
     flow = OnnxFlow(bundle, next(name for name in precisions if name in bundle.manifest.graphs), num_threads=1)
-    flow.solver = Solver(schedule(flow.spec.schedule, REFERENCE_STEPS))
+    flow.solver = Solver(schedule(flow.spec.schedule, REFERENCE_STEPS), REFERENCE_STEPS)
     return flow
 
 
