@@ -22,10 +22,15 @@ MIN_HALF_SIZE = 1024  # elements; below it a half-size copy saves nothing
 
 
 class GraphBuilder:
-    """Collects nodes, inputs, outputs and initializers of one graph."""
+    """Collects nodes, inputs, outputs and initializers of one graph.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        rounds_weights: also to float16 where that loses something, for a graph that is inexact anyway.
+    """
+
+    def __init__(self, name: str, *, rounds_weights: bool = False) -> None:
         self.name = name
+        self.rounds_weights = rounds_weights
         self.nodes: list[onnx.NodeProto] = []
         self.inputs: list[onnx.ValueInfoProto] = []
         self.outputs: list[onnx.ValueInfoProto] = []
@@ -72,7 +77,7 @@ class GraphBuilder:
         if name in self._initializers:
             return name
         array = np.ascontiguousarray(array)
-        if array.dtype == np.float32 and array.size >= MIN_HALF_SIZE and _survives_half(array):
+        if array.dtype == np.float32 and array.size >= MIN_HALF_SIZE and (self.rounds_weights or _survives_half(array)):
             stored = f"{name}.half"
             if stored not in self._initializers:
                 self._initializers[stored] = numpy_helper.from_array(array.astype(np.float16), stored)

@@ -71,6 +71,7 @@ class _Int8Vocoder(Vocoder):
 
     def __init__(self, weights: Mapping[str, F32], config: HiFTConfig, ranges: Mapping[str, Range]) -> None:
         super().__init__(weights, config)
+        self.graph.rounds_weights = True  # what is not in 8 bits needs no more than 16
         self.ranges = ranges
 
     def resblock_conv(self, x: str, name: str, dilation: int) -> str:

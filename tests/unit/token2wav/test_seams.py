@@ -29,7 +29,7 @@ def spoken_bundle() -> Bundle:
 
 @pytest.fixture(scope="module")
 def speaker(spoken_bundle: Bundle) -> OnnxToken2Wav:
-    return OnnxToken2Wav(spoken_bundle, "fp32", num_threads=1)
+    return OnnxToken2Wav(spoken_bundle, "int8", num_threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def sentence(spoken_bundle: Bundle) -> tuple[Utterance, np.ndarray]:
     """A sentence as the bundled voice's own language model says it, without sampling."""
     text = json.loads((ROOT / "tests" / "golden" / "phoneme" / "examples.json").read_text("utf-8"))[0]["ids"]
     voice = spoken_bundle.voices[spoken_bundle.manifest.voices[0]]
-    tokens = OnnxEngine(spoken_bundle, "fp32").greedy_tokens(
+    tokens = OnnxEngine(spoken_bundle, "int8").greedy_tokens(
         np.array([text]), voice.embedding[None], num_tokens=NUM_TOKENS, min_tokens=NUM_TOKENS
     )
     return Utterance("test", tuple(text), voice, seed=5), tokens
