@@ -142,7 +142,7 @@ def _int8_vocoder(checkpoint: Checkpoint, exact: ModelProto, progress: Progress)
     """In 8 bits where that comes near enough to `exact` on an example that its scales are not from."""
     config, state = checkpoint.config.hift, _state(checkpoint.hift)
     progress("measuring the vocoder's ranges")
-    *examples, held_out = vocoder_examples(checkpoint, _vocoder_spec(config, checkpoint.hift.m_source.l_linear))
+    *examples, held_out = vocoder_examples(checkpoint, vocoder_spec(config, checkpoint.hift.m_source.l_linear))
     model = build_int8_vocoder(state, config, measure_ranges(state, config, examples))
     ratio = signal_to_noise_db(exact, model, [held_out])
     is_near = ratio >= MIN_SIGNAL_TO_NOISE_DB
@@ -168,7 +168,7 @@ def _manifest(
         tokenizer=tokenizer,
         lm=_lm_spec(config.lm, tokenizer),
         flow=FlowSpec(mel_bins=config.flow.mel_bins, schedule=config.flow.schedule, guidance=config.flow.guidance),
-        vocoder=_vocoder_spec(config.hift, checkpoint.hift.m_source.l_linear),
+        vocoder=vocoder_spec(config.hift, checkpoint.hift.m_source.l_linear),
         voices=tuple(voice.name for voice in checkpoint.voices),
         graphs=graphs,
         source={
@@ -194,7 +194,8 @@ def _lm_spec(config: LMConfig, tokenizer: str) -> LMSpec:
     )
 
 
-def _vocoder_spec(config: HiFTConfig, merge: Linear) -> VocoderSpec:
+def vocoder_spec(config: HiFTConfig, merge: Linear) -> VocoderSpec:
+    """What the manifest says of a vocoder; `merge` adds up its harmonics, f32 [1, num_harmonics]."""
     return VocoderSpec(
         hop_length=config.samples_per_frame,
         num_harmonics=config.num_harmonics,
@@ -228,7 +229,7 @@ def _example(checkpoint: Checkpoint) -> Case:
     inputs: dict[str, Array] = {"text": text, "speech_tokens": tokens, "spk_embedding": speaker, "flow.z": z}
     mel = torch_engine.mel(z, tokens, speaker, None)
     f0 = torch_engine.f0(mel)
-    harmonic = HarmonicSource(_vocoder_spec(config.hift, checkpoint.hift.m_source.l_linear), config.sample_rate)
+    harmonic = HarmonicSource(vocoder_spec(config.hift, checkpoint.hift.m_source.l_linear), config.sample_rate)
     source = harmonic.make(f0[0], harmonic.phases(f0[0], 0.0)[:-1], 0, 0)[None, None]
     outputs: dict[str, Array] = {
         "lm.text_encoder_out": torch_engine.text_encoder_out(text),

@@ -2,9 +2,8 @@
 
 The fast profile takes six of Euler's steps on the cosine schedule, with guidance on the first three: 9 rows go through
 the estimator instead of 20 (6 instead of 10 where the model has no guidance). Guidance decides early where a trajectory
-goes; what it adds near the end is small. On a trained generative flow its mel lies 0.15 from that of many steps, the
-exact profile's 0.07 (mean absolute difference of log mel; `pipeline.training.voice.flow_distance` measures it), and
-methods of second order were further off at the same cost.
+goes; what it adds near the end is small. On the bundled voice's flow methods of second order were further off at the
+same cost. `pipeline.training.voice.flow_distance` measures the profiles' distances from many steps.
 """
 
 from __future__ import annotations

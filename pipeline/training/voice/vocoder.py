@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.errors import BundleError
+from pipeline.export.export import vocoder_spec
 from pipeline.model.config import HiFTConfig
 from pipeline.model.hift import HiFTGenerator
-from pipeline.runtime.bundle import VocoderSpec
 from pipeline.token2wav.source import HarmonicSource
 from pipeline.training.voice.dataset import Dataset, Item, Shard
 from pipeline.training.voice.loop import Losses, Schedule, Trainer
@@ -114,7 +114,9 @@ class VocoderLosses:
         self._batch_size = batch_size
         self._waves = Segments(datasets, num_frames, hop_length)
         self._melodies = Segments(datasets, max(num_frames, _F0_NUM_FRAMES), hop_length)
-        self._source = HarmonicSource(source_spec(vocoder), vocoder.config.sample_rate)
+        self._source = HarmonicSource(
+            vocoder_spec(vocoder.config, vocoder.m_source.l_linear), vocoder.config.sample_rate
+        )
         self._spectral = SpectralLoss()
 
     def __call__(self, step: int) -> Losses:
@@ -203,18 +205,3 @@ def new_vocoder(config: HiFTConfig = VOCODER) -> HiFTGenerator:
     fix_snakes(vocoder)
     vocoder.m_source.requires_grad_(False)
     return vocoder
-
-
-def source_spec(vocoder: HiFTGenerator) -> VocoderSpec:
-    config, merge = vocoder.config, vocoder.m_source.l_linear
-    return VocoderSpec(
-        hop_length=config.samples_per_frame,
-        num_harmonics=config.num_harmonics,
-        sine_amplitude=config.sine_amplitude,
-        noise_std=config.noise_std,
-        voiced_threshold_hz=config.voiced_threshold_hz,
-        harmonic_weights=tuple(merge.weight.detach().flatten().tolist()),
-        harmonic_bias=merge.bias.detach().item(),
-        context_frames=0,
-        f0_context_frames=0,
-    )
