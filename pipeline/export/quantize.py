@@ -90,7 +90,8 @@ def quantized_linear(graph: GraphBuilder, x: Quantized, name: str, weight: F32, 
 def quantize_weight(weight: F32) -> tuple[NDArray[np.int8], F32]:
     """f32 [out, ..] -> levels in -127 .. 127 of the same shape, scale f32 [out]."""
     peak = np.abs(weight).max(axis=tuple(range(1, weight.ndim)))
-    scale = np.maximum(peak, np.finfo(np.float32).tiny) / np.float32(MAX_LEVEL)
+    # no subnormal scale even for a row of zeros: a process that flushes them, as training does, would divide by zero
+    scale = np.maximum(peak, MAX_LEVEL * np.finfo(np.float32).tiny) / np.float32(MAX_LEVEL)
     levels = np.rint(weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8)
     return levels, scale.astype(np.float32)
 

@@ -159,3 +159,9 @@ def test_eight_bits_shrink_a_graph(checkpoint: Checkpoint, name: str) -> None:
         for precision in ("fp32", "int8")
     ]
     assert sizes[1] < sizes[0]
+
+
+def test_a_row_of_zeros_has_a_scale_that_no_process_flushes_to_zero() -> None:
+    levels, scale = quantize_weight(np.zeros((2, 3), np.float32))
+    assert not levels.any()
+    assert (scale >= np.finfo(np.float32).tiny).all()
