@@ -14,6 +14,8 @@ from onnx import ModelProto, TensorProto
 
 from pipeline.export.channel_last import State
 from pipeline.export.graph import GraphBuilder
+from pipeline.export.kept_frames import KeptFrames
+from pipeline.export.receptive_field import StageSpan, stage_spans
 from pipeline.model.config import HiFTConfig
 from pipeline.runtime.bundle import GraphName
 from pipeline.types import F32, F64
@@ -27,7 +29,8 @@ def build_hift_graphs(state: State, config: HiFTConfig) -> dict[GraphName, Model
     """Graphs by name, from hift.pt's arrays by their official names.
 
     f0_predictor: mel f32 [B, T, mel_bins] -> f0 f32 [B, T], Hz.
-    vocoder: mel f32 [B, T, mel_bins], source f32 [B, T * hop] -> wave f32 [B, T * hop] in [-1, 1].
+    vocoder: mel f32 [B, T, mel_bins], source f32 [B, T * hop], context i64 [2] -> wave f32 [B, N * hop] in [-1, 1].
+    Of the T frames, context[0] at the start and context[1] at the end are context only: N others get samples.
     """
     weights = fold_weight_norm(state)
     return {"f0_predictor": _f0_predictor(weights), "vocoder": Vocoder(weights, config).build()}
@@ -137,6 +140,8 @@ class _ConvNet:
 class Vocoder(_ConvNet):
     """The whole vocoder but its F0 predictor."""
 
+    batch: int | str = "B"
+
     def __init__(self, weights: Mapping[str, F32], config: HiFTConfig) -> None:
         super().__init__("vocoder", weights)
         self.config = config
@@ -146,20 +151,40 @@ class Vocoder(_ConvNet):
 
     def build(self) -> ModelProto:
         config, graph = self.config, self.graph
-        mel = graph.input("mel", TensorProto.FLOAT, ["B", "T", self.in_channels("conv_pre")])
-        source = graph.input("source", TensorProto.FLOAT, ["B", "L"])
-        spectrum = self.stft(source)
-        x = self.conv(self.channel_first(mel), "conv_pre")
-        for stage, (rate, kernel) in enumerate(zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True)):
-            x = self.upsample(self.leaky_relu(x, config.lrelu_slope), stage, rate, kernel)
-            if stage == len(config.upsample_rates) - 1:
-                x = self.reflect(x, 1, 0)
-            x = graph.add(x, self.source_branch(spectrum, stage))
-            x = self.fuse_resblocks(x, stage)
+        mel = graph.input("mel", TensorProto.FLOAT, [self.batch, "T", self.in_channels("conv_pre")])
+        spectrum = self.stft(graph.input("source", TensorProto.FLOAT, [self.batch, "L"]))
+        kept = KeptFrames(graph, mel)
+        x, begin = self.conv(self.channel_first(mel), "conv_pre"), graph.const([0], np.int64)
+        for stage, span in enumerate(stage_spans(config)):
+            x, begin = self.stage(x, begin, spectrum, stage, span, kept)
         x = self.conv(self.leaky_relu(x, FINAL_SLOPE), "conv_post")
         limit = graph.const(np.float32(config.audio_limit)), graph.const(np.float32(-config.audio_limit))
-        graph.output("wave", graph.op("Clip", self.inverse_stft(x), limit[1], limit[0]), TensorProto.FLOAT, ["B", "L"])
+        wave = graph.op("Clip", self.inverse_stft(x), limit[1], limit[0])
+        start, stop = (kept.scaled(position, config.samples_per_frame) for position in (kept.first, kept.stop))
+        wave = kept.cut(wave, kept.scaled(begin, config.stft_hop), start, stop, axis=1)
+        graph.output("wave", wave, TensorProto.FLOAT, [self.batch, "N"])
         return graph.model()
+
+    def stage(
+        self, x: str, begin: str, spectrum: str, stage: int, span: StageSpan, kept: KeptFrames
+    ) -> tuple[str, str]:
+        """What stage number `stage` makes of x, and the positions where x and that begin in the window.
+
+        Its convolutions see only what kept frames need of it.
+        """
+        config = self.config
+        rate, num_before = config.upsample_rates[stage], math.prod(config.upsample_rates[:stage])
+        if stage > 0:
+            start, stop = kept.positions(span.inputs, num_before)
+            x, begin = kept.cut(x, begin, start, stop), start
+            bounds = kept.scaled(start, span.spectrum_rate), kept.scaled(stop, span.spectrum_rate, 1)
+            spectrum = kept.cut(spectrum, self.graph.const([0], np.int64), *bounds)
+        x = self.upsample(self.leaky_relu(x, config.lrelu_slope), stage, rate, config.upsample_kernel_sizes[stage])
+        if stage == len(config.upsample_rates) - 1:
+            x = self.reflect(x, 1, 0)
+        x = self.graph.add(x, self.source_branch(spectrum, stage))
+        start, stop = kept.positions(span.blocks, num_before * rate)
+        return self.fuse_resblocks(kept.cut(x, kept.scaled(begin, rate), start, stop), stage), start
 
     def upsample(self, x: str, stage: int, rate: int, kernel: int) -> str:
         name = f"ups.{stage}"

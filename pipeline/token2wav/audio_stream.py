@@ -1,8 +1,11 @@
 """Samples while the mel of an utterance still grows.
 
-A frame is vocoded once everything it depends on is final: `context_frames` of mel and source on either side, whose F0
-needs `f0_context_frames` more. The same frames are computed again as the next window's context, and the phase of the
-source is carried, so chunks joined are what the whole mel gives at once, up to float rounding.
+A frame is vocoded once its F0 is final, which takes `f0_context_frames` more, so that the carried phase of the source
+goes on where it stopped. Of the `context_frames` of mel and source that it also depends on, those after the final mel
+may be provisional: they fade into the final ones from here on, so hardly differ where the frame still feels them. The
+next window has the same frames as context, of which the vocoder computes only what the new samples need. Where nothing
+provisional is known, frames wait for all of their context, and chunks joined are what the whole mel gives at once, up
+to float rounding.
 """
 
 from __future__ import annotations
@@ -36,7 +39,6 @@ class AudioStream:
         self._vocoder = vocoder
         self._context = vocoder.spec.context_frames
         self._f0_context = vocoder.spec.f0_context_frames
-        self._hop_length = vocoder.spec.hop_length
 
     def extend(self, state: DecodeState, utterance: Utterance, *, is_last: bool) -> tuple[F32, DecodeState]:
         """Samples f32 [n] that became final with the mel in `state`, and the state without what they used up."""
@@ -44,16 +46,17 @@ class AudioStream:
         window = self._window(state, time, is_last)
         if window.audio_stop <= window.audio_start:
             return np.zeros(0, np.float32), state
-        mel = time.stretch(state.mel, state.num_mel_frames - len(state.mel), window.f0_start, window.stop)
+        known_mel = np.concatenate([state.mel, state.provisional_mel])
+        mel = time.stretch(known_mel, state.num_mel_frames - len(state.mel), window.f0_start, window.stop)
         source_frames = slice(window.start - window.f0_start, window.source_stop - window.f0_start)
         f0, mel = self._vocoder.f0(mel)[source_frames], mel[source_frames]
         phases = self._vocoder.source.phases(f0, state.phase_cycles)
         source = self._vocoder.source.make(f0, phases[:-1], utterance.seed, window.start)
-        wave = self._vocoder.wave(mel, source)
-        first, stop = ((frame - window.start) * self._hop_length for frame in (window.audio_start, window.audio_stop))
+        before, after = window.audio_start - window.start, window.source_stop - window.audio_stop
+        wave = self._vocoder.wave(mel, source, before=before, after=after)
         next_start = max(0, window.audio_stop - self._context)
         first_kept = time.first_needed(max(0, next_start - self._f0_context))
-        return wave[first:stop], replace(
+        return wave, replace(
             state,
             mel=state.mel[max(0, len(state.mel) - (state.num_mel_frames - first_kept)) :],
             num_audio_frames=window.audio_stop,
@@ -64,9 +67,12 @@ class AudioStream:
         if is_last:
             audio_stop = source_stop = stop = time.num_total(state.num_mel_frames)
         else:
-            stop = time.num_ready(state.num_mel_frames)
-            source_stop = stop - self._f0_context
-            audio_stop = source_stop - self._context
+            num_final, num_known = (
+                time.num_ready(num) for num in (state.num_mel_frames, state.num_mel_frames + len(state.provisional_mel))
+            )
+            audio_stop = min(num_final, num_known - self._context) - self._f0_context
+            source_stop = audio_stop + self._context
+            stop = source_stop + self._f0_context
         start = max(0, state.num_audio_frames - self._context)
         f0_start = max(0, start - self._f0_context)
         return _Window(f0_start, start, state.num_audio_frames, audio_stop, source_stop, stop)

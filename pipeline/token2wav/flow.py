@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,12 @@ class OnnxFlow:
             self._estimator = open_session(bundle, "flow_estimator", precision, num_threads=num_threads)
         else:
             self._estimator = self._lanes.left
+
+    def on_lane(self, lane: int) -> OnnxFlow:
+        """The same sessions and values, guided evaluations on one lane, so that two jobs can be made side by side."""
+        flow = copy(self)
+        flow._lanes = self._lanes and self._lanes.single(lane)
+        return flow
 
     def mel(self, tokens: I64, voice: Voice, z: F32, interpolation: Interpolation | None = None) -> F32:
         """Mel of the tokens, f32 [T, mel_bins], from noise z f32 [prompt frames + T, mel_bins].

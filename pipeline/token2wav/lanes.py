@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from typing import TypeVar
 
 from pipeline.runtime.bundle import Bundle, GraphName, Precision
@@ -34,6 +35,13 @@ class Lanes:
         shares = not self.is_parallel or num_threads_each == 1
         self.right = self.left if shares else open_session(bundle, name, precision, num_threads=num_threads_each)
         self._other_thread = ThreadPoolExecutor(1, "lane") if self.is_parallel else None
+
+    def single(self, lane: int) -> Lanes:
+        """Lane 0 or 1 alone, for a job beside another: the same halves, one after the other, so the same values."""
+        single = copy(self)
+        single.left = single.right = self.right if lane else self.left
+        single._other_thread = None
+        return single
 
     def run(self, left: Callable[[Session], Result], right: Callable[[Session], Result]) -> tuple[Result, Result]:
         """What the two functions return. An error is raised once both have ended."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 from pipeline.runtime.bundle import Bundle, Precision
@@ -23,30 +25,52 @@ class OnnxVocoder:
         self._f0_predictor = open_session(bundle, "f0_predictor", precision, num_threads=1)
         self._lanes = Lanes(bundle, "vocoder", precision, num_threads)
 
+    @property
+    def num_lanes(self) -> int:
+        """How many jobs may be computed side by side."""
+        return 2 if self._lanes.is_parallel else 1
+
+    def on_lane(self, lane: int) -> OnnxVocoder:
+        """The same sessions and values on one lane, so that two jobs can be made side by side."""
+        vocoder = copy(self)
+        vocoder._lanes = self._lanes.single(lane)
+        return vocoder
+
     def f0(self, mel: F32) -> F32:
         """Fundamental frequency in Hz, f32 [T], of mel f32 [T, mel_bins]."""
         f0: F32 = self._f0_predictor.run({"mel": np.ascontiguousarray(mel)[None]})["f0"][0]
         return f0
 
-    def wave(self, mel: F32, source: F32) -> F32:
-        """Samples in [-1, 1], f32 [T * hop_length], of mel f32 [T, mel_bins] and source f32 [T * hop_length].
+    def wave(self, mel: F32, source: F32, *, before: int = 0, after: int = 0) -> F32:
+        """Samples in [-1, 1], f32 [n * hop_length], of mel f32 [T, mel_bins] and source f32 [T * hop_length].
 
         On several threads the two halves are made side by side, each with the context that its frames depend on.
-        """
-        num_frames, context = len(mel), self.spec.context_frames
-        if not self._lanes.is_parallel or num_frames <= 2 * context:  # each half would be the whole
-            return self._frames(self._lanes.left, mel, source, 0, num_frames)
-        middle = num_frames // 2
-        first, second = self._lanes.run(
-            lambda session: self._frames(session, mel, source, 0, middle + context),
-            lambda session: self._frames(session, mel, source, middle - context, num_frames),
-        )
-        hop_length = self.spec.hop_length
-        return np.concatenate([first[: middle * hop_length], second[context * hop_length :]])
 
-    def _frames(self, session: Session, mel: F32, source: F32, start: int, stop: int) -> F32:
-        """Samples of frames [start, stop), right where they are `context_frames` from either end."""
-        part = np.ascontiguousarray(mel[start:stop])[None]
-        excitation = source[start * self.spec.hop_length : stop * self.spec.hop_length][None]
-        wave: F32 = session.run({"mel": part, "source": excitation})["wave"][0]
-        return wave
+        Args:
+            before: frames at the start that are context only, and get no samples.
+            after: the same at the end; n = T - before - after.
+        """
+        first, stop = before, len(mel) - after
+        if not self._lanes.is_parallel or stop - first <= self.spec.context_frames:  # a half would be near the whole
+            return self._frames(self._lanes.left, mel, source, first, stop)
+        middle = (first + stop) // 2
+        halves = self._lanes.run(
+            lambda session: self._frames(session, mel, source, first, middle),
+            lambda session: self._frames(session, mel, source, middle, stop),
+        )
+        return np.concatenate(halves)
+
+    def _frames(self, session: Session, mel: F32, source: F32, first: int, stop: int) -> F32:
+        """Samples of frames [first, stop), from the frames on either side that they depend on, as far as there are."""
+        hop_length, context = self.spec.hop_length, self.spec.context_frames
+        start, end = max(0, first - context), min(len(mel), stop + context)
+        inputs = {
+            "mel": np.ascontiguousarray(mel[start:end])[None],
+            "source": source[start * hop_length : end * hop_length][None],
+        }
+        if "context" in session.inputs:
+            around = np.array([first - start, end - stop])
+            wave: F32 = session.run({**inputs, "context": around})["wave"][0]
+            return wave
+        wave = session.run(inputs)["wave"][0]  # a graph of an older exporter makes samples of the context as well
+        return wave[(first - start) * hop_length : (stop - start) * hop_length]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,14 @@ import pytest
 import torch
 
 from pipeline.export.hift_graph import build_hift_graphs
-from pipeline.export.receptive_field import f0_receptive_field, receptive_field
+from pipeline.export.receptive_field import f0_receptive_field, receptive_field, stage_spans
 from pipeline.export.weights import read_weights, vocoder_names
 from pipeline.model.config import HiFTConfig, read_config
 from pipeline.model.hift import HiFTGenerator
 from pipeline.runtime.session import Session, make_session
 
 GOLDEN = Path(__file__).parents[2] / "golden"
+NO_CONTEXT = np.zeros(2, np.int64)
 CHECKPOINTS = ["reference-small", "reference-50hz"]
 
 
@@ -77,7 +79,7 @@ def test_f0_and_wave_equal_the_official_ones(name: str) -> None:
     f0, vocoder = sessions_of(weights, read_config(GOLDEN / name / "cosyvoice.yaml").hift)
     mel = np.ascontiguousarray(arrays["hift.mel"].transpose(0, 2, 1))
     np.testing.assert_allclose(f0.run({"mel": mel})["f0"], arrays["hift.f0"], atol=1e-4)
-    wave = vocoder.run({"mel": mel, "source": arrays["hift.source"][:, 0]})["wave"]
+    wave = vocoder.run({"mel": mel, "source": arrays["hift.source"][:, 0], "context": NO_CONTEXT})["wave"]
     np.testing.assert_allclose(wave, arrays["hift.wave"], atol=1e-4)
 
 
@@ -93,7 +95,8 @@ def test_vocoder_equals_torch_for_any_size_and_length(
         mel_t = torch.from_numpy(mel).transpose(1, 2)
         wave = module.decode(mel_t, torch.from_numpy(source)[:, None])
         pitch = module.f0_predictor(mel_t)
-    np.testing.assert_allclose(vocoder.run({"mel": mel, "source": source})["wave"], wave.reshape(2, -1), atol=1e-5)
+    samples = vocoder.run({"mel": mel, "source": source, "context": NO_CONTEXT})["wave"]
+    np.testing.assert_allclose(samples, wave.reshape(2, -1), atol=1e-5)
     np.testing.assert_allclose(f0.run({"mel": mel})["f0"], pitch, atol=1e-5)
 
 
@@ -118,6 +121,32 @@ def test_receptive_field_is_exact(config: HiFTConfig) -> None:
     assert mel.grad is not None
     assert source.grad is not None
     assert max(reach(mel.grad, num_frames), reach(source.grad, num_frames)) == field
+
+
+@pytest.mark.parametrize("first", [0, 3, 40])
+def test_frames_with_their_context_are_those_of_the_whole(
+    config: HiFTConfig, sessions: tuple[Session, Session], first: int
+) -> None:
+    """At the start of a signal, where there is less context than a frame may need, and up to its end."""
+    field, hop, num_frames = receptive_field(config), config.samples_per_frame, 45 + receptive_field(config)
+    random = np.random.default_rng(first)
+    mel = random.standard_normal((1, num_frames, 6)).astype(np.float32)
+    source = random.standard_normal((1, num_frames * hop)).astype(np.float32)
+    _, vocoder = sessions
+    whole = vocoder.run({"mel": mel, "source": source, "context": NO_CONTEXT})["wave"]
+    for stop in (first + 1, first + 4, num_frames):
+        start, end = max(0, first - field), min(num_frames, stop + field)
+        context = np.array([first - start, end - stop])
+        inputs = {"mel": mel[:, start:end], "source": source[:, start * hop : end * hop], "context": context}
+        wave = vocoder.run(inputs)["wave"]
+        np.testing.assert_allclose(wave, whole[:, first * hop : stop * hop], atol=1e-5)
+
+
+def test_the_last_stage_computes_little_of_the_context() -> None:
+    config = read_config(GOLDEN / "reference-small" / "cosyvoice.yaml").hift
+    last = stage_spans(config)[-1]
+    frames_before = -last.blocks.first / math.prod(config.upsample_rates)
+    assert 0 < frames_before < receptive_field(config) / 5
 
 
 def test_f0_receptive_field_is_exact(sessions: tuple[Session, Session]) -> None:

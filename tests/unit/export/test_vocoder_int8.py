@@ -16,7 +16,9 @@ from pipeline.export.vocoder_int8 import (
     Range,
     build_int8_vocoder,
     measure_ranges,
+    quantize_filter,
     signal_to_noise_db,
+    snake_table,
 )
 from pipeline.runtime.session import make_session
 from pipeline.types import F32
@@ -40,13 +42,51 @@ def example(seed: int, num_frames: int = 30, loudness: float = 1.0) -> Example:
     return Example(mel, 0.1 * random.standard_normal(num_frames * 256, np.float32))
 
 
-def test_a_range_covers_its_values_and_has_an_exact_zero() -> None:
-    for low, high in ((-1.0, 3.0), (0.0, 2.0), (-5.0, 0.0), (0.0, 0.0)):
-        values = Range(low, high)
-        grid = (np.arange(256) - int(values.zero_point)) * values.scale
-        assert grid[0] <= low + values.scale
-        assert grid[-1] >= high - values.scale
-        assert 0 in grid
+def inputs_of(one: Example) -> dict[str, np.ndarray]:
+    return {"mel": one.mel[None], "source": one.source[None], "context": np.zeros(2, np.int64)}
+
+
+def test_a_range_covers_its_values_and_has_an_exact_zero_in_each_channel() -> None:
+    low, high = np.array([-1.0, 0.0, -5.0, 0.0], np.float32), np.array([3.0, 2.0, 0.0, 0.0], np.float32)
+    values = Range(low, high)
+    grid = (np.arange(256) - values.zero_point[:, None].astype(int)) * values.scale[:, None]
+    assert (grid[:, 0] <= low + values.scale).all()
+    assert (grid[:, -1] >= high - values.scale).all()
+    assert (grid == 0).any(axis=1).all()
+
+
+def test_a_channel_silent_in_the_examples_still_has_a_range() -> None:
+    values = Range(np.array([-8.0, 0.0], np.float32), np.array([4.0, 0.0], np.float32)).widened()
+    assert values.low.tolist() == [-8.0, -2.0]
+    assert values.high.tolist() == [4.0, 1.0]
+
+
+def test_a_table_is_snake_of_every_byte_to_the_nearest_byte() -> None:
+    before = Range(np.array([-2.0, -0.5], np.float32), np.array([1.0, 4.0], np.float32))
+    after = Range(np.float32(-2.0), np.float32(6.0))
+    alpha = np.array([0.5, 3.0], np.float32)
+    table = snake_table(alpha, before, after)
+    assert table.shape == (2, 256)
+    for channel in range(2):
+        x = (np.arange(256) - int(before.zero_point[channel])) * before.scale[channel]
+        y = x + np.sin(alpha[channel] * x) ** 2 / alpha[channel]
+        made = (table[channel].astype(int) - int(after.zero_point)) * after.scale
+        is_inside = (y > after.low) & (y < after.high)
+        assert is_inside.sum() > 200
+        assert np.abs(made - y)[is_inside].max() <= 0.51 * after.scale
+    assert table[:, 255].max() <= 255
+    zeros = table[np.arange(2), before.zero_point]
+    assert (zeros == after.zero_point).all()  # so that padding in bytes is padding with 0
+
+
+def test_a_filter_of_zeros_keeps_its_bias() -> None:
+    weight = np.zeros((2, 3, 5), np.float32)
+    weight[1] = np.linspace(-1, 1, 15).reshape(3, 5)
+    bias = np.array([7.0, -0.25], np.float32)
+    levels, scale = quantize_filter(weight, bias)
+    np.testing.assert_allclose(np.rint(bias / scale).astype(np.int32) * scale, bias, rtol=1e-2)
+    np.testing.assert_allclose(levels * scale[:, None, None], weight, atol=scale[1])
+    assert np.isfinite(scale).all()
 
 
 def test_eight_bits_are_near_the_exact_wave_of_an_example_not_measured(
@@ -67,7 +107,7 @@ def test_frames_inside_a_chunk_do_not_depend_on_the_rest(checkpoint: Checkpoint,
     whole = example(3, 80)
     whole.mel[60:] *= 4  # a scale found at run time would follow the loudest frame
     part = Example(whole.mel[:50], whole.source[: 50 * 256])
-    waves = [session.run({"mel": one.mel[None], "source": one.source[None]})["wave"][0] for one in (whole, part)]
+    waves = [session.run(inputs_of(one))["wave"][0] for one in (whole, part)]
     inside = slice(0, 20 * 256)
     np.testing.assert_allclose(waves[0][inside], waves[1][inside], atol=2e-5)
     assert np.abs(waves[0][inside]).max() > 1e-3

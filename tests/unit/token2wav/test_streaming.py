@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from pipeline.config import ChunkSchedule
 from pipeline.errors import StageFailed
 from pipeline.runtime.bundle import Bundle, Manifest
+from pipeline.runtime.session import Session
 from pipeline.token2wav.audio_stream import AudioStream
 from pipeline.token2wav.mel_stream import MelStream
 from pipeline.token2wav.regulator import Interpolation
+from pipeline.token2wav.solver import Profile
 from pipeline.token2wav.token2wav import DecodeJob, OnnxToken2Wav, to_int16
 from pipeline.token2wav.vocoder import OnnxVocoder
 from pipeline.types import DecodeState, Prompt, SpeechTokens, Utterance, Voice
@@ -185,6 +189,47 @@ def test_a_batch_gives_bitwise_what_each_job_gives_alone(token2wav: OnnxToken2Wa
         chunk, state = token2wav.decode(job.tokens, job.utterance, job.state)
         np.testing.assert_array_equal(result[0].samples, chunk.samples)
         np.testing.assert_array_equal(result[1].mel, state.mel)
+
+
+@pytest.mark.parametrize("profile", ["exact", "fast"])
+@pytest.mark.parametrize("num_threads", [2, 4])
+def test_a_job_on_a_lane_of_its_own_gives_the_same_bits(
+    bundle: Bundle, utterance: Utterance, profile: Profile, num_threads: int
+) -> None:
+    stage = OnnxToken2Wav(bundle, "int8", num_threads, profile=profile)
+    job = DecodeJob(SpeechTokens(random_tokens(60), True), utterance, None)
+    chunk, _ = stage.decode(job.tokens, job.utterance, job.state)
+    for result in stage.decode_batch([job] * 3):
+        assert not isinstance(result, Exception)
+        np.testing.assert_array_equal(result[0].samples, chunk.samples)
+
+
+@pytest.mark.parametrize(("profile", "num_threads"), [("exact", 1), ("exact", 2), ("fast", 2)])
+def test_warming_up_runs_every_session_that_speech_runs(
+    bundle: Bundle, utterance: Utterance, monkeypatch: pytest.MonkeyPatch, profile: Profile, num_threads: int
+) -> None:
+    stage = OnnxToken2Wav(bundle, "int8", num_threads, profile=profile)
+    ran: list[tuple[Session, tuple[int, ...]]] = []
+    run = Session.run
+
+    def record(session: Session, inputs: dict[str, np.ndarray], *args: Any) -> dict[str, np.ndarray]:
+        ran.append((session, next(iter(inputs.values())).shape))
+        return run(session, inputs, *args)
+
+    monkeypatch.setattr(Session, "run", record)
+    stage.warm_up([0.4, 0.8])
+    warm, state = set(ran), None
+    ran.clear()
+    for num_tokens in (10, 20):
+        _, state = stage.decode(SpeechTokens(random_tokens(num_tokens), False), utterance, state)
+    assert set(ran) <= warm
+    assert len(ran) > 2 * len({shape for _, shape in warm})  # as the warm-up takes fewer steps
+
+
+def test_the_first_chunk_of_the_default_schedule_is_heard(token2wav: OnnxToken2Wav, utterance: Utterance) -> None:
+    num_tokens = round(ChunkSchedule().first_s * token2wav.manifest.token_rate)
+    chunk, _ = token2wav.decode(SpeechTokens(random_tokens(num_tokens), False), utterance, None)
+    assert len(chunk.samples) > 0.1 * chunk.sample_rate
 
 
 def test_a_failing_job_fails_alone(token2wav: OnnxToken2Wav, utterance: Utterance) -> None:

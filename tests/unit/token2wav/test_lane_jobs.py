@@ -1,0 +1,82 @@
+"""A job that is alone has all lanes, several have one each, and none is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline.token2wav.lane_jobs import Lane, LaneJobs
+
+TIMEOUT_S = 10
+
+
+@pytest.fixture
+def jobs() -> Iterator[LaneJobs]:
+    jobs = LaneJobs(2)
+    yield jobs
+    jobs.close()
+
+
+def lane_of(lane: Lane) -> Lane:
+    return lane
+
+
+def test_one_job_at_a_time_has_all_lanes(jobs: LaneJobs) -> None:
+    assert [jobs.submit([lane_of])[0].result(TIMEOUT_S) for _ in range(20)] == [None] * 20
+
+
+def test_two_jobs_run_side_by_side_on_a_lane_each(jobs: LaneJobs) -> None:
+    barrier = threading.Barrier(2)
+
+    def meet(lane: Lane) -> Lane:
+        barrier.wait(TIMEOUT_S)
+        return lane
+
+    assert {future.result(TIMEOUT_S) for future in jobs.submit([meet, meet])} == {0, 1}
+    assert jobs.submit([lane_of])[0].result(TIMEOUT_S) is None
+
+
+def test_who_comes_while_one_has_all_lanes_waits_for_it(jobs: LaneJobs) -> None:
+    entered, go_on, barrier = threading.Event(), threading.Event(), threading.Barrier(2)
+    has_ended = False
+
+    def first(lane: Lane) -> Lane:
+        entered.set()
+        assert go_on.wait(TIMEOUT_S)
+        nonlocal has_ended
+        has_ended = True
+        return lane
+
+    def later(lane: Lane) -> Lane:
+        assert has_ended
+        barrier.wait(TIMEOUT_S)
+        return lane
+
+    futures = jobs.submit([first])
+    assert entered.wait(TIMEOUT_S)
+    futures += jobs.submit([later, later])
+    go_on.set()
+    lanes = [future.result(TIMEOUT_S) for future in futures]
+    assert lanes[0] is None
+    assert set(lanes[1:]) == {0, 1}
+
+
+def test_a_lane_is_free_again_after_an_error_and_a_cancelled_job_never_runs(jobs: LaneJobs) -> None:
+    entered, go_on, ran = threading.Event(), threading.Event(), threading.Event()
+
+    def fail(lane: Lane) -> None:
+        entered.set()
+        assert go_on.wait(TIMEOUT_S)
+        raise ValueError("no")
+
+    futures = jobs.submit([fail, fail, lambda lane: ran.set()])
+    assert entered.wait(TIMEOUT_S)
+    assert futures[2].cancel()
+    go_on.set()
+    for future in futures[:2]:
+        with pytest.raises(ValueError, match="no"):
+            future.result(TIMEOUT_S)
+    assert jobs.submit([lane_of])[0].result(TIMEOUT_S) is None
+    assert not ran.is_set()
