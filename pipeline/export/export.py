@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from onnx import ModelProto
@@ -19,6 +20,7 @@ from pipeline.export.lm_cache_scales import CacheScales, measure_cache_scales
 from pipeline.export.lm_graph import build_lm_graphs, padded_head_dim
 from pipeline.export.onnx_engine import OnnxEngine
 from pipeline.export.parity import Array, Case, compare
+from pipeline.export.quantize import at_least_int8
 from pipeline.export.receptive_field import f0_receptive_field, receptive_field
 from pipeline.export.report import ParityReport
 from pipeline.export.tokenizer_files import languages_of, tokenizer_of, write_tokenizer_files
@@ -52,6 +54,9 @@ Progress = Callable[[str], None]
 
 # graphs that differ between precisions
 QUANTIZED: frozenset[GraphName] = frozenset({"lm_prefix", "lm", "flow_encoder", "flow_estimator", "vocoder"})
+FOUR_BITS: frozenset[GraphName] = frozenset({"lm"})  # of which int4 has one of its own; it shares int8's others
+_LM_GRAPHS: frozenset[GraphName] = frozenset({"lm_prefix", "lm_tables", "lm"})
+_FLOW_GRAPHS: frozenset[GraphName] = frozenset({"flow_encoder", "flow_estimator"})
 
 _LANGUAGES = ("zh", "en", "ja", "yue", "ko")  # what the official models speak
 _MIN_SPEECH_PER_PHONEME = 1.0  # a Japanese or English phone can be one token long; official text tokens have at least 2
@@ -109,32 +114,46 @@ def write_graphs(
     """Everything of a bundle but its tokenizer's files; the manifest covers what lies in the folder."""
     write_voices(folder, checkpoint.voices)
     graphs: dict[Precision, dict[GraphName, str]] = {}
+    scales = _cache_scales(checkpoint) if set(precisions) - {"fp32"} else None
     for precision in dict.fromkeys(precisions):
-        graphs[precision] = {}
-        for graph_name, model in _models(checkpoint, precision, progress):
-            file = f"{graph_name}.{precision}.onnx" if graph_name in QUANTIZED else f"{graph_name}.onnx"
-            graphs[precision][graph_name] = file
-            if not (folder / file).exists():
-                progress(f"writing {file}")
-                save_model(model, folder / file)
+        files = graphs[precision] = {graph_name: _file(graph_name, precision) for graph_name in get_args(GraphName)}
+        missing = {graph_name for graph_name, file in files.items() if not (folder / file).exists()}
+        for graph_name, model in _models(checkpoint, precision, missing, scales, progress):
+            if graph_name in missing:
+                progress(f"writing {files[graph_name]}")
+                save_model(model, folder / files[graph_name])
     return write_manifest(folder, _manifest(checkpoint, name, description, graphs))
 
 
-def _models(checkpoint: Checkpoint, precision: Precision, progress: Progress) -> Iterator[tuple[GraphName, ModelProto]]:
+def _file(graph_name: GraphName, precision: Precision) -> str:
+    if graph_name not in QUANTIZED:
+        return f"{graph_name}.onnx"
+    return f"{graph_name}.{precision if graph_name in FOUR_BITS else at_least_int8(precision)}.onnx"
+
+
+def _models(
+    checkpoint: Checkpoint,
+    precision: Precision,
+    missing: Set[GraphName],
+    scales: list[CacheScales] | None,
+    progress: Progress,
+) -> Iterator[tuple[GraphName, ModelProto]]:
+    """The graphs of each module of which one is missing; with the scales of a KV cache of 8 bits, unless in fp32."""
     config = checkpoint.config
-    yield from build_lm_graphs(
-        _state(checkpoint.llm), config.lm, precision, _cache_scales(checkpoint, precision)
-    ).items()
-    yield from build_flow_graphs(_state(checkpoint.flow), config.flow, precision).items()
-    hift = build_hift_graphs(_state(checkpoint.hift), config.hift)
-    if precision == "int8":
-        hift["vocoder"] = _int8_vocoder(checkpoint, hift["vocoder"], progress)
-    yield from hift.items()
+    if missing & _LM_GRAPHS:
+        cache_scales = None if precision == "fp32" else scales
+        yield from build_lm_graphs(_state(checkpoint.llm), config.lm, precision, cache_scales).items()
+    precision = at_least_int8(precision)
+    if missing & _FLOW_GRAPHS:
+        yield from build_flow_graphs(_state(checkpoint.flow), config.flow, precision).items()
+    if missing - _LM_GRAPHS - _FLOW_GRAPHS:
+        hift = build_hift_graphs(_state(checkpoint.hift), config.hift)
+        if precision == "int8":
+            hift["vocoder"] = _int8_vocoder(checkpoint, hift["vocoder"], progress)
+        yield from hift.items()
 
 
-def _cache_scales(checkpoint: Checkpoint, precision: Precision) -> list[CacheScales] | None:
-    if precision == "fp32":
-        return None
+def _cache_scales(checkpoint: Checkpoint) -> list[CacheScales]:
     return measure_cache_scales(checkpoint.llm, [voice.embedding for voice in checkpoint.voices])
 
 
@@ -166,7 +185,7 @@ def _manifest(
         token_rate=config.token_rate,
         languages=_LANGUAGES if tokenizer == "whisper-bpe" else languages_of(checkpoint.path),
         tokenizer=tokenizer,
-        lm=_lm_spec(config.lm, tokenizer),
+        lm=lm_spec(config.lm, tokenizer),
         flow=FlowSpec(mel_bins=config.flow.mel_bins, schedule=config.flow.schedule, guidance=config.flow.guidance),
         vocoder=vocoder_spec(config.hift, checkpoint.hift.m_source.l_linear),
         voices=tuple(voice.name for voice in checkpoint.voices),
@@ -178,7 +197,8 @@ def _manifest(
     )
 
 
-def _lm_spec(config: LMConfig, tokenizer: str) -> LMSpec:
+def lm_spec(config: LMConfig, tokenizer: str = "whisper-bpe") -> LMSpec:
+    """What the manifest says of a language model whose text that tokenizer writes."""
     sampling = config.sampling
     bounds = {"min_speech_per_text": _MIN_SPEECH_PER_PHONEME} if tokenizer == "phoneme" else {}
     return LMSpec(

@@ -60,9 +60,10 @@ class _FlowEncoder(ChannelLast):
 
     def regulate(self, x: str) -> str:
         config = self.config.regulator
+        weights = self.frame_weights(x)
         for index in range(0, 3 * config.num_convs, 3):  # convolution, group norm, mish
             x = self.conv(x, f"length_regulator.model.{index}")
-            x = self.mish(self.group_norm(x, f"length_regulator.model.{index + 1}", config.num_groups))
+            x = self.mish(self.group_norm(x, f"length_regulator.model.{index + 1}", config.num_groups, weights))
         return self.linear(x, f"length_regulator.model.{3 * config.num_convs}")
 
 

@@ -108,9 +108,9 @@ class GraphBuilder:
         value: str = self.op("Unsqueeze", x, self.const(axes, np.int64))
         return value
 
-    def model(self) -> onnx.ModelProto:
+    def model(self, opset: int = OPSET) -> onnx.ModelProto:
         graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, list(self._initializers.values()))
-        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MS, 1)]
+        opsets = [helper.make_opsetid("", opset), helper.make_opsetid(MS, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="cosyvoice-serve")
 
 

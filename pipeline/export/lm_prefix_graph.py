@@ -10,7 +10,7 @@ from onnx import ModelProto, TensorProto
 from pipeline.export.channel_last import State
 from pipeline.export.encoder_graph import AttentionWeights, EncoderGraph, InputLayer
 from pipeline.export.graph import GraphBuilder
-from pipeline.export.quantize import ROW_LINEARS
+from pipeline.export.quantize import ROW_LINEARS, at_least_int8
 from pipeline.model.config import LMConfig
 from pipeline.runtime.bundle import Precision
 
@@ -43,7 +43,7 @@ class TextEncoder(EncoderGraph):
     """Relative-position attention within each text, up to the end of the position's chunk (arXiv 1901.02860)."""
 
     def __init__(self, graph: GraphBuilder, state: State, config: LMConfig, length: str, precision: Precision) -> None:
-        super().__init__(graph, state, "text_encoder", config.text_encoder, ROW_LINEARS[precision])
+        super().__init__(graph, state, "text_encoder", config.text_encoder, ROW_LINEARS[at_least_int8(precision)])
         self._lm = config
         self._text_length = length
 

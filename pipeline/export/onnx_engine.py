@@ -18,6 +18,7 @@ MAX_CONTEXT = 2048
 class OnnxEngine:
     def __init__(self, bundle: Bundle, precision: Precision) -> None:
         self.name = f"onnx {precision}"
+        self.precision = precision
         self.is_exact = precision == "fp32"
         self._lm = OnnxSpeechLM(bundle, precision, num_threads=NUM_THREADS, max_batch_size=1, max_context=MAX_CONTEXT)
         self._speaker_size = bundle.manifest.lm.speaker_size

@@ -7,7 +7,7 @@ or for several utterances (`0.mu`, `1.mu`, ...). Both spellings are read into th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import BundleError, TTSError
+from pipeline.export.distributions import divergence, draw_distance
 from pipeline.export.report import Comparison, ParityReport, max_abs_error
+from pipeline.runtime.bundle import Precision
 from pipeline.types import F32, I64
 
 Array = NDArray[Any]
@@ -24,7 +26,10 @@ Array = NDArray[Any]
 TOLERANCE = 1e-4
 SOLVER_TOLERANCE = 1e-3  # ten evaluations add up
 F0_UNIT_HZ = 100.0  # F0 is in Hz: at 200 Hz neighbouring float32 numbers lie 1.5e-5 apart, so its bound is relative
-QUANTIZED_LOG_PROBS_TOLERANCE = 1.0  # 0.04 at 300M dimensions with random weights, 0.7 with trained ones on random text
+# of a log probability; with random weights at 300M dimensions / the bundled voice on random text and speech
+QUANTIZED_LOG_PROBS_TOLERANCE: dict[Precision, float] = {"int8": 1.0, "int4": 3.0}  # 0.08 / 0.7 and 0.5 / 1.6
+DIVERGENCE_TOLERANCE: dict[Precision, float] = {"int8": 0.02, "int4": 0.1}  # nats; 0.0002 / 0.002 and 0.009 / 0.026
+DRAW_TOLERANCE: dict[Precision, float] = {"int8": 0.06, "int4": 0.2}  # share; 0.008 / 0.018 and 0.052 / 0.069
 QUANTIZED_LOG_PROBS_FLOOR = -7.0  # one in a thousand: what is rarer is as good as never drawn, however rare it is
 QUANTIZED_TOLERANCE = 0.15  # of other arrays, relative to the largest value; 0.06 there
 ESTIMATOR_TIME = 0.3
@@ -61,6 +66,7 @@ class Engine(Protocol):
     """One way to compute the model. Arrays have the layout of golden files: mel [1, bins, T], tokens [1, N]."""
 
     name: str
+    precision: Precision
     is_exact: bool  # computes in fp32, so the tolerances of fp32 hold
 
     def text_encoder_out(self, text: I64) -> F32: ...
@@ -185,12 +191,27 @@ def compare(engines: list[Engine], cases: list[Case], title: str, *, is_relative
         if name not in _INPUTS
         for engine in engines
     ]
+    rounded = [engine for engine in engines if not engine.is_exact]
+    comparisons += [
+        comparison
+        for case in cases
+        if "lm.log_probs" in case.arrays
+        for engine in rounded
+        for comparison in _compare_distributions(engine, case)
+    ]
     return ParityReport(title, tuple(comparisons))
+
+
+def _compare_distributions(engine: Engine, case: Case) -> Iterator[Comparison]:
+    exact, rounded, name = case["lm.log_probs"], _log_probs(engine, case), f"{case.prefix}lm.log_probs"
+    bounds = DIVERGENCE_TOLERANCE[engine.precision], DRAW_TOLERANCE[engine.precision]
+    yield Comparison(f"{name} divergence", engine.name, divergence(exact, rounded), bounds[0], "mean, nats")
+    yield Comparison(f"{name} draws", engine.name, draw_distance(exact, rounded), bounds[1], "mean share that differs")
 
 
 def _compare(engine: Engine, case: Case, name: str, is_relative: bool) -> Comparison:
     error, note = _error(engine, case, name)
-    tolerance = (_tolerance if engine.is_exact else _quantized_tolerance)(case, name)
+    tolerance = _tolerance(case, name) if engine.is_exact else _quantized_tolerance(case, name, engine.precision)
     if is_relative and engine.is_exact and name in _SCALED:
         tolerance *= max(1.0, float(np.abs(case[name]).max()))
     return Comparison(f"{case.prefix}{name}", engine.name, error, tolerance, note)
@@ -204,9 +225,9 @@ def _tolerance(case: Case, name: str) -> float:
     return SOLVER_TOLERANCE if name.endswith("mel_10steps") else TOLERANCE
 
 
-def _quantized_tolerance(case: Case, name: str) -> float:
+def _quantized_tolerance(case: Case, name: str, precision: Precision) -> float:
     if name == "lm.log_probs":
-        return QUANTIZED_LOG_PROBS_TOLERANCE
+        return QUANTIZED_LOG_PROBS_TOLERANCE[precision]
     if name.replace("flow.prompt.", "flow.") in _SCALED | {"hift.wave"}:
         return QUANTIZED_TOLERANCE * float(np.abs(case[name]).max())
     return _tolerance(case, name)

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One array computed by one engine. `error` is the largest absolute difference; None: it was not compared."""
+    """One array computed by one engine.
+
+    `error` is the largest absolute difference, or what the note says; None: it was not compared.
+    """
 
     array: str
     engine: str
@@ -38,7 +41,7 @@ class ParityReport:
         return bool(self.comparisons) and all(comparison.passed for comparison in self.comparisons)
 
     def table(self) -> str:
-        header = ("array", "engine", "max abs error", "tolerance", "", "")
+        header = ("array", "engine", "error", "tolerance", "", "")
         lines = [self.title, *_aligned([header, *(comparison.row() for comparison in self.comparisons)])]
         failed = sum(not comparison.passed for comparison in self.comparisons)
         verdict = "all within tolerance" if self.passed else f"{failed} FAILED"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pipeline.export.checkpoint import Checkpoint
 from pipeline.export.parity import ESTIMATOR_TIME, FlowPrompt
+from pipeline.runtime.bundle import Precision
 from pipeline.types import F32, I64
 
 
@@ -21,6 +22,7 @@ def _tensor(array: NDArray[Any]) -> Tensor:
 
 class TorchEngine:
     name = "torch"
+    precision: Precision = "fp32"
     is_exact = True
 
     def __init__(self, checkpoint: Checkpoint) -> None:

@@ -29,7 +29,7 @@ MANIFEST = "manifest.json"
 VOICES = "voices.npz"
 
 GraphName = Literal["lm_prefix", "lm_tables", "lm", "flow_encoder", "flow_estimator", "f0_predictor", "vocoder"]
-Precision = Literal["fp32", "int8"]
+Precision = Literal["fp32", "int8", "int4"]
 
 
 class _Spec(BaseModel):

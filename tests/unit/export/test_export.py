@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import signal
 import subprocess
@@ -12,9 +13,13 @@ import numpy as np
 import pytest
 
 from pipeline.__main__ import main
+from pipeline.build import precision_of
+from pipeline.config import ModelConfig
 from pipeline.errors import BundleError
+from pipeline.export import parity
 from pipeline.export.export import export
 from pipeline.export.golden import compare_with_golden
+from pipeline.export.onnx_engine import OnnxEngine
 from pipeline.runtime.bundle import MANIFEST, Bundle
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -25,7 +30,7 @@ FIFTY = GOLDEN / "reference-50hz"
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("bundle") / "small"
-    export(SMALL, folder, precisions=["fp32", "int8"], name="small", progress=lambda _: None)
+    export(SMALL, folder, precisions=["fp32", "int8", "int4"], name="small", progress=lambda _: None)
     return Bundle.open(folder)
 
 
@@ -33,7 +38,7 @@ def test_a_bundle_says_what_it_is(bundle: Bundle) -> None:
     manifest = bundle.manifest
     bundle.verify()
     assert manifest.name == "small"
-    assert list(manifest.graphs) == ["fp32", "int8"]
+    assert list(manifest.graphs) == ["fp32", "int8", "int4"]
     assert manifest.token_rate == 25
     assert manifest.tokenizer == "whisper-bpe"
     assert manifest.voices == tuple(bundle.voices)
@@ -44,6 +49,34 @@ def test_precisions_share_the_graphs_that_do_not_differ(bundle: Bundle) -> None:
     graphs = bundle.manifest.graphs
     shared = {name for name in graphs["fp32"] if graphs["fp32"][name] == graphs["int8"][name]}
     assert shared == {"lm_tables", "f0_predictor"}
+    assert {name for name in graphs["int8"] if graphs["int8"][name] != graphs["int4"][name]} == {"lm"}
+
+
+def test_four_bits_need_no_other_precision_in_the_bundle(tmp_path: Path, bundle: Bundle) -> None:
+    export(SMALL, tmp_path / "int4", precisions=["int4"], progress=lambda _: None)
+    alone = Bundle.open(tmp_path / "int4")
+    assert precision_of(ModelConfig(), alone) == precision_of(ModelConfig(precision="int4"), bundle) == "int4"
+    assert alone.manifest.graphs["int4"] == bundle.manifest.graphs["int4"]
+    assert {file.name for file in alone.path.glob("lm.*")} == {"lm.int4.onnx"}
+
+
+def test_a_precision_beyond_its_bound_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(parity.DIVERGENCE_TOLERANCE, "int4", 1e-9)
+    with pytest.raises(BundleError, match=r"divergence +onnx int4 .* FAILED"):
+        export(SMALL, tmp_path / "int4", precisions=["int4"], progress=lambda _: None)
+    assert not (tmp_path / "int4").exists()
+
+
+@pytest.mark.parametrize("bound", ["DIVERGENCE_TOLERANCE", "DRAW_TOLERANCE", "QUANTIZED_LOG_PROBS_TOLERANCE"])
+def test_four_bits_have_bounds_of_their_own(bundle: Bundle, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    (case,) = parity.read_golden(SMALL / "golden.npz")
+    arrays = {name: case[name] for name in ("text", "speech_tokens", "spk_embedding", "lm.log_probs")}
+    cases = [dataclasses.replace(case, arrays=arrays)]
+    engines = [OnnxEngine(bundle, "int8"), OnnxEngine(bundle, "int4")]
+    assert parity.compare(list(engines), cases, "golden").passed
+    monkeypatch.setitem(getattr(parity, bound), "int4", 1e-9)
+    comparisons = parity.compare(list(engines), cases, "golden").comparisons
+    assert [comparison.engine for comparison in comparisons if not comparison.passed] == ["onnx int4"]
 
 
 def test_a_zero_shot_speaker_keeps_its_prompt(tmp_path: Path) -> None:

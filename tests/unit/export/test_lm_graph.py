@@ -12,11 +12,11 @@ import torch
 
 from pipeline.acoustic.lm_tables import sinusoids
 from pipeline.acoustic.speech_lm import LMPrompt, OnnxSpeechLM
+from pipeline.export.export import lm_spec
 from pipeline.export.lm_graph import build_lm_graphs, padded_head_dim
 from pipeline.export.lm_prefix_graph import build_lm_prefix
-from pipeline.model.config import EncoderConfig, LMConfig, read_config
+from pipeline.model.config import read_config
 from pipeline.model.lm import TransformerLM
-from pipeline.runtime.bundle import LMSpec
 from pipeline.runtime.session import Session, make_session
 from pipeline.types import F32, I64
 
@@ -153,19 +153,7 @@ def open_lm(model: TransformerLM) -> OnnxSpeechLM:
     graphs = {
         name: graph.SerializeToString() for name, graph in build_lm_graphs(state_of(model), config, "fp32").items()
     }
-    return OnnxSpeechLM.from_graphs(graphs, spec_of(config, config.decoder), max_context=64)
-
-
-def spec_of(config: LMConfig, decoder: EncoderConfig) -> LMSpec:
-    return LMSpec(
-        num_layers=decoder.num_layers,
-        num_heads=decoder.num_heads,
-        head_dim=padded_head_dim(decoder.head_dim),
-        hidden_size=decoder.hidden_size,
-        num_text_tokens=config.num_text_tokens,
-        num_speech_tokens=config.num_speech_tokens,
-        speaker_size=config.speaker_size,
-    )
+    return OnnxSpeechLM.from_graphs(graphs, lm_spec(config), max_context=64)
 
 
 @pytest.mark.parametrize(("head_dim", "padded"), [(8, 8), (6, 8), (64, 64), (65, 72)])

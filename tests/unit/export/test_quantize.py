@@ -14,10 +14,14 @@ from pipeline.export.flow_graph import build_flow_graphs
 from pipeline.export.graph import GraphBuilder
 from pipeline.export.lm_prefix_graph import build_lm_prefix
 from pipeline.export.quantize import (
+    BLOCK_SIZE,
     Linear,
+    int4_linear,
+    int4_rectified_linear,
     int8_linear,
     int8_rectified_linear,
     int8_tensor_linear,
+    quantize_blocks,
     quantize_weight,
     rectified_linear,
 )
@@ -55,12 +59,53 @@ def checkpoint() -> Checkpoint:
     return load_checkpoint(REFERENCE)
 
 
-@pytest.mark.parametrize("linear", [int8_linear, int8_tensor_linear])
+@pytest.mark.parametrize(
+    ("linear", "tolerance"), [(int8_linear, 0.02), (int8_tensor_linear, 0.02), (int4_linear, 0.12)]
+)
 @pytest.mark.parametrize("bias", [BIAS, None])
-def test_eight_bits_are_near_the_exact_product(linear: Linear, bias: F32 | None) -> None:
+def test_few_bits_are_near_the_exact_product(linear: Linear, tolerance: float, bias: F32 | None) -> None:
     x = np.random.default_rng(3).standard_normal((2, 7, 100), np.float32)
     expected = x @ WEIGHT.T + (0 if bias is None else bias)
-    assert rms(linear_session(linear, bias).run({"x": x})["y"] - expected) < 0.02 * expected.std()
+    assert rms(linear_session(linear, bias).run({"x": x})["y"] - expected) < tolerance * expected.std()
+
+
+@pytest.mark.parametrize("num_threads", [1, 2])
+@pytest.mark.parametrize("num_inputs", [100, 128, 320, 1024])
+def test_a_row_of_an_even_number_does_not_depend_on_the_others_in_four_bits(num_inputs: int, num_threads: int) -> None:
+    random = np.random.default_rng(9)
+    x = random.standard_normal((12, num_inputs), np.float32) * np.logspace(-3, 3, 12, dtype=np.float32)[:, None]
+    x[5] = 0
+    graph = GraphBuilder("linear")
+    weight, bias = random.standard_normal((613, num_inputs), np.float32), random.standard_normal(613, np.float32)
+    y = int4_linear(graph, graph.input("x", TensorProto.FLOAT, ["B", num_inputs]), "linear", weight, bias)
+    graph.output("y", y, TensorProto.FLOAT, ["B", 613])
+    session = make_session(graph.model().SerializeToString(), num_threads=num_threads)
+    alone = np.stack([session.run({"x": np.stack([row, np.zeros_like(row)])})["y"][0] for row in x])
+    for num_rows in (2, 4, 6, 12):
+        np.testing.assert_array_equal(session.run({"x": x[:num_rows]})["y"], alone[:num_rows])
+    np.testing.assert_array_equal(alone[5], bias)
+
+
+def test_negative_values_are_cut_off_in_four_bits_too() -> None:
+    x = np.random.default_rng(8).standard_normal((2, 7, 100), np.float32)
+    rectified, plain = (linear_session(linear) for linear in (int4_rectified_linear, int4_linear))
+    np.testing.assert_array_equal(rectified.run({"x": x})["y"], plain.run({"x": np.maximum(x, 0)})["y"])
+
+
+def test_a_block_of_four_bits_reaches_from_its_least_to_its_greatest_weight() -> None:
+    weight = np.random.default_rng(6).standard_normal((3, BLOCK_SIZE + 50), np.float32)
+    weight[0] *= 1000
+    weight[1] = np.abs(weight[1])
+    weight[2] = 0
+    levels, scale, zero_point = quantize_blocks(weight)
+    assert levels.shape == (3, 2, BLOCK_SIZE)
+    assert (scale >= np.finfo(np.float32).tiny).all()
+    assert zero_point[1].tolist() == [0, 0]
+    restored = ((levels - zero_point[:, :, None].astype(np.float32)) * scale[:, :, None]).reshape(3, -1)
+    steps = np.repeat(scale, BLOCK_SIZE, axis=1)
+    padded = np.pad(weight, ((0, 0), (0, BLOCK_SIZE - 50)))
+    assert (np.abs(restored - padded) <= 1.001 * steps).all()
+    assert (np.abs(restored - padded) <= 0.501 * steps).mean() > 0.95  # the zero point is rounded, so an end may be off
 
 
 def test_a_row_of_eight_bits_does_not_depend_on_its_neighbours(by_row: Session) -> None:

@@ -23,7 +23,7 @@ from pipeline.token2wav.flow import OnnxFlow
 from pipeline.token2wav.vocoder import OnnxVocoder
 
 REFERENCE = Path(__file__).parents[2] / "golden" / "reference-small"
-PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
+PRECISIONS: tuple[Precision, ...] = ("fp32", "int8", "int4")
 
 
 @pytest.fixture(scope="module")

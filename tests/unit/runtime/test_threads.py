@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.runtime import threads
-from pipeline.runtime.threads import num_threads_for, num_visible_cpus
+from pipeline.runtime.threads import num_numa_nodes, num_threads_for, num_visible_cores, num_visible_cpus
 
 
 @pytest.fixture
@@ -17,6 +17,7 @@ def eight_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(threads, "CGROUP_ROOT", tmp_path)
+    monkeypatch.setattr(threads, "SYSTEM_ROOT", tmp_path / "system")
     return tmp_path
 
 
@@ -45,3 +46,23 @@ def test_the_quota_of_cgroup_v1_limits_them(eight_cores: Path, quota: str, expec
     (eight_cores / "cpu" / "cpu.cfs_quota_us").write_text(quota + "\n")
     (eight_cores / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
     assert num_visible_cpus() == expected
+
+
+def describe_cpu(cpu: int, siblings: str, node: int) -> None:
+    folder = threads.SYSTEM_ROOT / "cpu" / f"cpu{cpu}"
+    (folder / "topology").mkdir(parents=True)
+    (folder / "topology" / "thread_siblings_list").write_text(siblings + "\n")
+    (folder / f"node{node}").mkdir()
+
+
+def test_hardware_threads_of_a_core_count_once(eight_cores: Path) -> None:
+    for cpu in range(8):
+        describe_cpu(cpu, f"{cpu % 4},{cpu % 4 + 4}", cpu % 2)
+    assert (num_visible_cpus(), num_visible_cores(), num_numa_nodes()) == (8, 4, 2)
+    assert num_threads_for(None, None) == num_threads_for(8.0, None) == 4
+    assert num_threads_for(3.0, None) == 3
+    assert num_threads_for(None, 8) == 8
+
+
+def test_a_machine_that_does_not_tell_has_a_core_for_each_cpu(eight_cores: Path) -> None:
+    assert (num_visible_cores(), num_numa_nodes()) == (8, 1)
