@@ -12,7 +12,7 @@ from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from pipeline.errors import Overloaded, StageFailed, TTSError
-from pipeline.text.lexicon import Entry
+from pipeline.text.lexicon_entry import Entry
 from pipeline.text.preview import Preview
 from pipeline.types import AudioChunk, DecodeState, SpeechRequest, SpeechTokens, Utterance
 

@@ -12,7 +12,7 @@ from deployments.batching import Batcher, BatchWindow
 from pipeline.build import build_frontend, open_bundle
 from pipeline.config import ServiceConfig
 from pipeline.text.frontend import Frontend
-from pipeline.text.lexicon import Entry
+from pipeline.text.lexicon_entry import Entry
 from pipeline.text.preview import Preview
 from pipeline.types import SpeechRequest, Utterance
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from deployments.batching import Batcher, BatchWindow
@@ -24,7 +23,6 @@ def make_token2wav(config: ServiceConfig) -> OnnxToken2Wav:
 class Token2Wav:
     def __init__(self, config: ServiceConfig, make: Callable[[ServiceConfig], OnnxToken2Wav] = make_token2wav) -> None:
         self._token2wav = make(config)
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="token2wav")
         window = BatchWindow(batch_size=config.token2wav.batch_size, batch_window_ms=config.token2wav.batch_window_ms)
         self._decode = Batcher(self._decode_batch, window)
 
@@ -35,11 +33,18 @@ class Token2Wav:
         return await self._decode(DecodeJob(tokens, utterance, state))
 
     async def _decode_batch(self, jobs: list[DecodeJob]) -> Sequence[Decoded | Exception]:
-        """On the one thread that computes: ONNX Runtime has threads of its own."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._token2wav.decode_batch, jobs)
+        futures = map(asyncio.wrap_future, self._token2wav.submit(jobs))
+        outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        return [_not_cancelled(outcome) for outcome in outcomes]
 
     async def ready(self) -> None:
         """Answers when the replica can decode."""
 
     async def check_health(self) -> None:
         await self._decode.check_health()
+
+
+def _not_cancelled(outcome: Decoded | BaseException) -> Decoded | Exception:
+    if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+        raise outcome
+    return outcome

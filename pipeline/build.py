@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipeline.acoustic.engine import Engine, LocalAcousticModel
@@ -16,8 +15,12 @@ from pipeline.runtime.threads import num_threads_for
 from pipeline.synthesizer import Synthesizer
 from pipeline.text.frontend import Frontend, LocalFrontend
 from pipeline.text.tokenizer import make_tokenizer
-from pipeline.token2wav.token2wav import OnnxToken2Wav
+from pipeline.token2wav.token2wav import DecodeJob, OnnxToken2Wav
 from pipeline.types import AudioChunk, DecodeState, SpeechTokens, Utterance
+
+WARM_UP_MAX_S = 1.0  # of speech in a chunk: where nothing is streamed, chunks have no length of their own
+# Where the models share cores, audio of tokens that are there goes before further tokens: 3 to 1.
+IN_PROCESS_NICENESS = 5
 
 BUNDLED_PATH = Path(__file__).parent / "voices" / "bundled"
 
@@ -47,7 +50,7 @@ def build_frontend(config: ServiceConfig, bundle: Bundle) -> Frontend:
     return Frontend(bundle, make_tokenizer(bundle), config.text)
 
 
-def build_engine(config: ServiceConfig, bundle: Bundle, num_threads: int) -> Engine:
+def build_engine(config: ServiceConfig, bundle: Bundle, num_threads: int, *, niceness: int = 0) -> Engine:
     acoustic = config.acoustic
     manifest = bundle.manifest
     lm = OnnxSpeechLM(
@@ -57,6 +60,7 @@ def build_engine(config: ServiceConfig, bundle: Bundle, num_threads: int) -> Eng
         max_batch_size=acoustic.max_batch_size,
         max_context=acoustic.max_context,
     )
+    lm.warm_up()
     return Engine(
         lm,
         spec=manifest.lm,
@@ -65,29 +69,35 @@ def build_engine(config: ServiceConfig, bundle: Bundle, num_threads: int) -> Eng
         max_queued=acoustic.max_queued,
         chunks=acoustic.chunks,
         prefill_batch_size=acoustic.admission_batch_size,
+        prefill_chunk=acoustic.prefill_chunk,
+        niceness=niceness,
     )
 
 
 def build_token2wav(config: ServiceConfig, bundle: Bundle, num_threads: int) -> OnnxToken2Wav:
+    """Warm for the first two windows of an utterance; later ones differ in nothing but their length."""
     precision = precision_of(config.model, bundle)
-    return OnnxToken2Wav(bundle, precision, num_threads, profile=config.token2wav.profile)
+    token2wav = OnnxToken2Wav(bundle, precision, num_threads, profile=config.token2wav.profile)
+    chunks = config.acoustic.chunks
+    groups_s = [min(chunks.first_s, WARM_UP_MAX_S), min(chunks.first_s * chunks.growth, WARM_UP_MAX_S)]
+    token2wav.warm_up(groups_s)
+    return token2wav
 
 
 class LocalToken2Wav:
-    """Token2wav in this process, on one thread of its own, so that the event loop stays free."""
+    """Token2wav in this process, on threads of its own, so that the event loop stays free."""
 
     def __init__(self, token2wav: OnnxToken2Wav) -> None:
         self._token2wav = token2wav
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="token2wav")
 
     async def decode(
         self, tokens: SpeechTokens, utterance: Utterance, state: DecodeState | None
     ) -> tuple[AudioChunk, DecodeState]:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._token2wav.decode, tokens, utterance, state)
+        (decoded,) = self._token2wav.submit([DecodeJob(tokens, utterance, state)])
+        return await asyncio.wrap_future(decoded)
 
     def close(self) -> None:
-        self._executor.shutdown()
+        self._token2wav.close()
 
 
 class LocalSynthesizer(Synthesizer):
@@ -97,7 +107,9 @@ class LocalSynthesizer(Synthesizer):
         self.bundle = open_bundle(config.model)
         # the two models compute at the same time and share the cores
         num_threads = max(1, num_threads_for(None, None) // 2)
-        self._engine = build_engine(config, self.bundle, config.acoustic.num_threads or num_threads)
+        self._engine = build_engine(
+            config, self.bundle, config.acoustic.num_threads or num_threads, niceness=IN_PROCESS_NICENESS
+        )
         self._decoder = LocalToken2Wav(
             build_token2wav(config, self.bundle, config.token2wav.num_threads or num_threads)
         )

@@ -22,7 +22,7 @@ class ModelConfig(_Config):
     """Which bundle to speak with."""
 
     bundle: str = BUNDLED_VOICE  # "bundled" or the path of a bundle folder, the same on every node
-    precision: Literal["auto", "fp32", "int8"] = "auto"  # auto: the first that the bundle lists
+    precision: Literal["auto", "fp32", "int8", "int4"] = "auto"  # auto: the first that the bundle lists
     # Where graphs are kept as this machine computes them, which later starts and other replicas map: a folder, or auto:
     # with the bundle, else below ~/.cache (the bundled voice needs it nowhere). None: every process makes its own.
     prepared: str | None = "auto"
@@ -43,10 +43,14 @@ class TextConfig(_Config):
 
 
 class ChunkSchedule(_Config):
-    """How many seconds of speech tokens go to token2wav at a time: a small first chunk, growing ones after it."""
+    """How many seconds of speech tokens go to token2wav at a time: a small first chunk, growing ones after it.
 
-    first_s: float = Field(0.8, gt=0)
-    growth: float = Field(1.6, ge=1)
+    The first is what the earliest audio takes. Doubled, the bundled voice's second is made on one core while its first
+    is heard; a machine slower than speech leaves a gap after any first chunk.
+    """
+
+    first_s: float = Field(0.4, gt=0)
+    growth: float = Field(2.0, ge=1)
     max_s: float = Field(3.0, gt=0)
 
     @model_validator(mode="after")
@@ -64,6 +68,9 @@ class AcousticConfig(_Config):
     max_context: int = Field(2048, ge=64)  # positions of one sequence: prompt, text and speech tokens
     admission_window_ms: float = Field(10.0, ge=0)  # arrivals of a window share one prefill; 0: do not wait
     admission_batch_size: int = Field(4, gt=0)
+    # Positions that are prefilled between two decode steps: so long a new text holds up streams that are being heard.
+    # At 300M 64 take as long as about four decode steps; 32 take over half of that, as the weights are read each time.
+    prefill_chunk: int = Field(64, ge=8, multiple_of=8)
     num_threads: int | None = Field(None, gt=0)  # None: the replica's num_cpus
     chunks: ChunkSchedule = ChunkSchedule()
 

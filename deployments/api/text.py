@@ -15,7 +15,7 @@ from deployments.api.errors import EntryNotFound
 from deployments.api.schema import check_language
 from deployments.api.text_schema import EntryBody, PreviewBody, parse_page
 from pipeline.config import LimitsConfig
-from pipeline.text.lexicon import Entry, normal_form
+from pipeline.text.lexicon_entry import Entry, normal_form
 from pipeline.text.preview import Preview
 
 

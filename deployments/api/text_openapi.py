@@ -18,7 +18,7 @@ from deployments.api.openapi_parts import (
     object_of,
 )
 from deployments.api.text_schema import DEFAULT_PAGE, MAX_PAGE, EntryBody, PreviewBody
-from pipeline.text.lexicon import MAX_VALUE_LENGTH, MAX_WORD_LENGTH
+from pipeline.text.lexicon_entry import MAX_VALUE_LENGTH, MAX_WORD_LENGTH
 
 _PREVIEW_TEXT = """Shows what the model would be given for a text, without speaking it: the language of each span, the
 text as it is read, and for each piece its tokens and readings with where each reading came from (markup, lexicon: the

@@ -10,7 +10,7 @@ from deployments.api.body import InvalidField, check_characters
 from deployments.api.catalogue import shorten
 from deployments.api.schema import Language
 from pipeline.errors import InvalidRequest
-from pipeline.text.lexicon import Kind
+from pipeline.text.lexicon_entry import Kind
 
 DEFAULT_PAGE, MAX_PAGE = 100, 1000
 

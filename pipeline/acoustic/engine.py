@@ -1,17 +1,20 @@
 """Continuous batching: one thread owns the scheduler, the speech LM and its KV cache.
 
-A step prefills the newly arrived, if a slot is free, then decodes one token for every running sequence. Arrivals wait
-in an inbox that is drained before each step, so nothing around the model needs a lock.
+A step prefills some of the newly arrived, if a slot is free, then decodes one token for every running sequence. A long
+text is prefilled in chunks, one in a step, so that it holds up nobody who is being heard for longer than that. Arrivals
+wait in an inbox that is drained before each step, so nothing around the model needs a lock.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import queue
+import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import numpy as np
 
@@ -43,6 +46,10 @@ class Engine:
         max_queued: sequences that may wait for a slot; one more is refused, unless it continues a stream that is
             being heard.
         prefill_batch_size: the most sequences that share one padded prefill.
+        prefill_chunk: the most positions that are prefilled between two decode steps, of one long text or of several
+            short ones.
+        niceness: added to that of the engine's thread (Linux), so that what was begun before is finished first by whom
+            the cores are shared with.
     """
 
     def __init__(
@@ -55,6 +62,8 @@ class Engine:
         max_queued: int,
         chunks: ChunkSchedule,
         prefill_batch_size: int = 4,
+        prefill_chunk: int = 64,
+        niceness: int = 0,
     ) -> None:
         self._lm = lm
         self._spec = spec
@@ -62,6 +71,9 @@ class Engine:
         self._chunks = chunks
         self._max_batch_size = max_batch_size
         self._max_queued = max_queued
+        self._prefill_chunk = prefill_chunk
+        self._niceness = niceness
+        self._parts: Iterator[F32 | None] = iter(())  # of the prefill that is under way
         self._scheduler: Scheduler[SpeechSequence] = Scheduler(max_batch_size, prefill_batch_size)
         self._inbox: _Inbox = queue.SimpleQueue()
         self._door = threading.Lock()  # guards the two fields below, never held around the model
@@ -156,6 +168,7 @@ class Engine:
     # The engine's thread
 
     def _run(self) -> None:
+        _be_nice(self._niceness)
         try:
             while not self._is_closing:
                 self._beat_at = time.monotonic()
@@ -168,7 +181,7 @@ class Engine:
 
     def _receive(self) -> None:
         """Drains the inbox; waits for it a moment when there is nothing else to do."""
-        is_idle = not (self._scheduler.running or self._scheduler.waiting)
+        is_idle = not (self._scheduler.running or self._scheduler.waiting or self._scheduler.begun)
         try:
             arrivals = self._inbox.get(block=is_idle, timeout=IDLE_WAIT_S)
             while True:
@@ -183,13 +196,45 @@ class Engine:
 
     def _step(self) -> None:
         self._drop_abandoned()
-        if group := self._scheduler.next_group():
-            self._prefill(group)
+        if group := self._scheduler.next_group(self._fits):
+            self._start(group)
+        elif self._scheduler.begun is not None:
+            self._go_on(self._scheduler.begun)
         if self._scheduler.running:
             self._decode()
 
+    def _fits(self, group: Sequence[SpeechSequence]) -> bool:
+        """Whether one padded prefill of them is at most a chunk."""
+        return len(group) * max(sequence.prompt.num_positions for sequence in group) <= self._prefill_chunk
+
+    def _start(self, group: list[SpeechSequence]) -> None:
+        if self._fits(group):
+            self._prefill(group)
+        else:  # one long text
+            self._scheduler.begin(group[0])
+            self._parts = self._lm.prefill_in_chunks(group[0].prompt, self._prefill_chunk)
+            self._go_on(group[0])
+
+    def _go_on(self, sequence: SpeechSequence) -> None:
+        """The next part of the prefill that is under way."""
+        try:
+            logits = next(self._parts)
+        except Exception as error:
+            self._give_up()
+            sequence.stream.put(_failure("prefill", error))
+            return
+        if logits is not None:
+            self._begin_decoding([sequence], logits)
+
+    def _give_up(self) -> None:
+        """Forgets the prefill that is under way."""
+        self._parts, self._scheduler.begun = iter(()), None
+        self._release(1)
+
     def _drop_abandoned(self) -> None:
         self._release(self._scheduler.withdraw(lambda sequence: sequence.is_abandoned))
+        if self._scheduler.begun is not None and self._scheduler.begun.is_abandoned:
+            self._give_up()
         for slot in reversed(range(self.num_running)):
             if self._scheduler.running[slot].is_abandoned:
                 self._retire(slot)
@@ -206,6 +251,9 @@ class Engine:
                 for sequence in group:
                     self._prefill([sequence])
             return
+        self._begin_decoding(group, logits)
+
+    def _begin_decoding(self, group: Sequence[SpeechSequence], logits: F32) -> None:
         first_slot = self.num_running
         self._scheduler.start(group)
         self._sample(logits, first_slot)
@@ -251,7 +299,8 @@ class Engine:
             self._is_open = False
         while not self._inbox.empty():
             self._schedule(self._inbox.get())
-        for sequence in (*self._scheduler.running, *self._scheduler.waiting):
+        begun = () if self._scheduler.begun is None else (self._scheduler.begun,)
+        for sequence in (*self._scheduler.running, *begun, *self._scheduler.waiting):
             sequence.stream.put(_stopped())
         self._scheduler = Scheduler(self._max_batch_size, self._scheduler.prefill_batch_size)
         self._num_admitted = 0
@@ -270,6 +319,13 @@ class LocalAcousticModel:
                 yield tokens
         finally:
             await stream.aclose()
+
+
+def _be_nice(niceness: int) -> None:
+    """Of this thread alone, which is a process to Linux and has no priority of its own elsewhere."""
+    if niceness and sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + niceness)
 
 
 def _lm_prompt(utterance: Utterance) -> LMPrompt:

@@ -54,18 +54,33 @@ class KVCache:
         """Counts in one position of every running sequence."""
         self.lengths[:] += 1
 
+    @property
+    def spare_slot(self) -> int:
+        """The slot that new sequences reach last: one may be written there while others start and end."""
+        return self.num_slots - 1
+
+    def adopt_spare(self, length: int) -> None:
+        """Counts in the sequence in the spare slot, which moves to the next free one."""
+        if self.num_running == self.num_slots:
+            raise IndexError(f"all {self.num_slots} slots are running: the spare one is overwritten")
+        self._copy(self.spare_slot, self.num_running, length)
+        self.append(np.array([length]))
+
     def retire(self, slot: int) -> int | None:
         """Frees a slot. The last sequence moves into it; returns the slot that it left, None when none had to move."""
         if not 0 <= slot < self.num_running:
             raise IndexError(f"slot {slot} is not running: there are {self.num_running} sequences")
         last = self.num_running - 1
-        if slot != last:
-            length = int(self._lengths[last])
-            for buffer in (*self.keys, *self.values):
-                buffer[slot, :, :length] = buffer[last, :, :length]
-            self._lengths[slot] = length
+        length = int(self._lengths[last])
+        self._copy(last, slot, length)
+        self._lengths[slot] = length
         self.num_running = last
         return last if slot != last else None
+
+    def _copy(self, source: int, target: int, length: int) -> None:
+        if source != target:
+            for buffer in (*self.keys, *self.values):
+                buffer[target, :, :length] = buffer[source, :, :length]
 
 
 def _lazy_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

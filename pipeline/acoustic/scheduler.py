@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 S = TypeVar("S")
@@ -22,6 +22,7 @@ class Scheduler(Generic[S]):
         self.max_batch_size = max_batch_size
         self.prefill_batch_size = prefill_batch_size
         self.running: list[S] = []
+        self.begun: S | None = None  # its prefill takes several steps, in which nobody else is started
         self._continuing: list[S] = []
         self._starting: list[S] = []
 
@@ -33,16 +34,29 @@ class Scheduler(Generic[S]):
     def add(self, sequence: S, *, is_continuation: bool = False) -> None:
         (self._continuing if is_continuation else self._starting).append(sequence)
 
-    def next_group(self) -> list[S]:
-        """Takes from the queue what the next prefill starts; empty when no slot is free or nobody waits."""
+    def next_group(self, fits: Callable[[Sequence[S]], bool]) -> list[S]:
+        """Takes from the queue what the next prefill starts; empty when no slot is free or nobody waits.
+
+        Args:
+            fits: whether one prefill may take all of these; a single one always gets its turn.
+        """
+        if self.begun is not None:
+            return []
         num_free = self.max_batch_size - len(self.running)
         group = self.waiting[: min(num_free, self.prefill_batch_size)]
+        while len(group) > 1 and not fits(group):
+            group.pop()
         self.withdraw(lambda sequence: sequence in group)
         return group
+
+    def begin(self, sequence: S) -> None:
+        """From here to its start the sequence's prefill is under way; a slot stays free for it."""
+        self.begun = sequence
 
     def start(self, group: Iterable[S]) -> None:
         """Gives the sequences the next free slots, in order."""
         self.running.extend(group)
+        self.begun = None
 
     def retire(self, slot: int) -> S:
         """Frees a slot; the last running sequence moves into the hole."""

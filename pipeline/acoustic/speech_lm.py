@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,8 @@ from pipeline.runtime.session import Session, make_session
 from pipeline.types import F32, I64
 
 SESSIONS: tuple[GraphName, GraphName] = ("lm_prefix", "lm")
+WARM_UP_TEXT = 20  # tokens, of a short sentence
+NO_SPEECH: I64 = np.zeros(0, np.int64)
 LENGTH_MULTIPLE = 8  # of padded prompts: with one row, matrix products take kernels that round differently
 
 
@@ -45,6 +47,14 @@ class SpeechLM(Protocol):
 
     def prefill(self, prompts: Sequence[LMPrompt]) -> F32:
         """Starts sequences in the next free slots. Logits f32 [n, num_speech_tokens + 1] of their first tokens."""
+        ...
+
+    def prefill_in_chunks(self, prompt: LMPrompt, chunk_size: int) -> Iterator[F32 | None]:
+        """Starts one sequence, at most `chunk_size` positions at a time.
+
+        Decode steps and retirements may come between, starts may not: a slot must stay free. Each turn does a part;
+        the last one gives logits f32 [1, num_speech_tokens + 1], those before None. Dropped early, nothing has started.
+        """
         ...
 
     def decode(self, token_ids: I64) -> F32:
@@ -127,19 +137,52 @@ class OnnxSpeechLM:
 
     def prefill(self, prompts: Sequence[LMPrompt]) -> F32:
         self._check(prompts)
-        prefix = self.prefix(prompts)
         lengths = np.array([prompt.num_positions for prompt in prompts], np.int64)
         width = _round_up(int(lengths.max()), LENGTH_MULTIPLE)
         step = self._make_step(self._cache.num_running, len(prompts), width, width)
         step.hidden.fill(0)
-        for row, prompt, source in zip(step.hidden, prompts, prefix.prefill_hidden, strict=True):
-            num_text = 3 + len(prompt.text_ids)
-            row[:num_text] = source[:num_text]
-            row[num_text : prompt.num_positions] = self._tables.speech_hidden[prompt.speech_prefix]
+        for row, positions in zip(step.hidden, self._positions(prompts), strict=True):
+            row[: len(positions)] = positions
         step.length[:] = lengths
         logits = step.run()
         self._cache.append(lengths)
         return logits
+
+    def prefill_in_chunks(self, prompt: LMPrompt, chunk_size: int) -> Iterator[F32 | None]:
+        """The same logits and cache, to the bit: a position's keys are summed in order, and later ones weigh zero.
+
+        The text is encoded in the first turn, at once.
+        """
+        self._check([prompt])
+        (positions,) = self._positions([prompt])
+        yield None
+        for start, stop in chunk_bounds(len(positions), chunk_size):
+            width = _round_up(stop - start, LENGTH_MULTIPLE)
+            step = self._make_step(self._cache.spare_slot, 1, width, start + width)
+            step.hidden.fill(0)
+            step.hidden[0, : stop - start] = positions[start:stop]
+            step.past_length[:], step.length[:] = start, stop - start
+            logits = step.run()
+            if stop < len(positions):
+                yield None
+        self._cache.adopt_spare(len(positions))
+        yield logits
+
+    def _positions(self, prompts: Sequence[LMPrompt]) -> Iterator[F32]:
+        """What the decoder reads for each prompt: f32 [num_positions, hidden_size]."""
+        prefix = self.prefix(prompts)
+        for prompt, hidden in zip(prompts, prefix.prefill_hidden, strict=True):
+            speech = self._tables.speech_hidden[prompt.speech_prefix]
+            yield np.concatenate([hidden[: 3 + len(prompt.text_ids)], speech])
+
+    def warm_up(self) -> None:
+        """Prefills and decodes two sequences and one, so that no request meets a session's first run."""
+        num_text = min(WARM_UP_TEXT, self.max_context - 4)
+        prompt = LMPrompt(np.zeros(num_text, np.int64), np.ones(self._spec.speaker_size, np.float32), NO_SPEECH)
+        self.prefill([prompt] * min(2, self._cache.num_slots))
+        while self.num_running:
+            self.decode(np.zeros(self.num_running, np.int64))
+            self.retire(0)
 
     def decode(self, token_ids: I64) -> F32:
         lengths = self._cache.lengths
@@ -206,6 +249,14 @@ class OnnxSpeechLM:
         step.bind_tables(self._tables)
         step.bind_cache(self._cache, first_slot)
         return step
+
+
+def chunk_bounds(num_positions: int, chunk_size: int) -> Iterator[tuple[int, int]]:
+    """[start, stop) of each chunk. The first is the short one: behind a past, GroupQueryAttention takes no padding."""
+    start = 0
+    for stop in range((num_positions - 1) % chunk_size + 1, num_positions + 1, chunk_size):
+        yield start, stop
+        start = stop
 
 
 def num_positions_for(max_context: int) -> int:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
+SYSTEM_ROOT = Path("/sys/devices/system")
 
 
 def num_threads_for(num_cpus: float | None, configured: int | None) -> int:
@@ -14,21 +15,47 @@ def num_threads_for(num_cpus: float | None, configured: int | None) -> int:
 
     Args:
         num_cpus: the replica's share (Ray's `num_cpus`); None takes every core that this process may use.
-        configured: wins when it is set.
+        configured: wins when it is set. Otherwise there are no more threads than physical cores: two threads of one
+            core share the units that compute.
     """
     if configured is not None:
         return configured
-    num_visible = num_visible_cpus()
+    num_visible = num_visible_cores()
     return num_visible if num_cpus is None else max(1, min(math.floor(num_cpus), num_visible))
 
 
 def num_visible_cpus() -> int:
-    """Cores that the affinity mask and the container's CPU quota leave to this process, at least one."""
+    """CPUs that the affinity mask and the container's quota leave to this process, at least one."""
+    return _within_quota(len(_affinity()))
+
+
+def num_visible_cores() -> int:
+    """Physical cores behind these CPUs: the hardware threads of one count once (SMT), where Linux tells."""
+    return _within_quota(len({_siblings(cpu) for cpu in _affinity()}))
+
+
+def num_numa_nodes() -> int:
+    """Nodes of memory that the CPUs of this process lie in, at least one."""
+    nodes = [path for cpu in _affinity() for path in (SYSTEM_ROOT / "cpu" / f"cpu{cpu}").glob("node[0-9]*")]
+    return max(1, len({path.name for path in nodes}))
+
+
+def _affinity() -> set[int]:
     if hasattr(os, "sched_getaffinity"):
-        num_cores = len(os.sched_getaffinity(0))
-    else:  # macOS
-        num_cores = os.cpu_count() or 1
-    return max(1, min(num_cores, math.floor(_cgroup_quota(CGROUP_ROOT))))
+        return set(os.sched_getaffinity(0))
+    return set(range(os.cpu_count() or 1))  # macOS
+
+
+def _siblings(cpu: int) -> str:
+    """Names the core of a CPU by the CPUs that share it."""
+    try:
+        return (SYSTEM_ROOT / "cpu" / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text().strip()
+    except OSError:
+        return str(cpu)
+
+
+def _within_quota(count: int) -> int:
+    return max(1, min(count, math.floor(_cgroup_quota(CGROUP_ROOT))))
 
 
 def _cgroup_quota(root: Path) -> float:

@@ -40,6 +40,7 @@ class FakeLM:
         self.poison: set[int] = set()  # text ids that fail a prefill
         self.before_decode: Callable[[], object] = lambda: None
         self.before_retire: Callable[[], object] = lambda: None
+        self.before_chunk: Callable[[], object] = lambda: None
 
     def prefill(self, prompts: Sequence[LMPrompt]) -> F32:
         started = [[*prompt.text_ids.tolist(), -1, *prompt.speech_prefix.tolist()] for prompt in prompts]
@@ -48,6 +49,12 @@ class FakeLM:
         self.prefilled += [ids[0] for ids in started]
         self.slots += started
         return self.logits(started)
+
+    def prefill_in_chunks(self, prompt: LMPrompt, chunk_size: int) -> Iterator[F32 | None]:
+        for _ in range(0, prompt.num_positions, chunk_size):
+            self.before_chunk()
+            yield None
+        yield self.prefill([prompt])
 
     def decode(self, token_ids: I64) -> F32:
         self.before_decode()
@@ -156,6 +163,88 @@ async def test_arrivals_of_one_call_share_a_prefill(start: EngineFactory, lm: Fa
     engine = start(max_batch_size=8, prefill_batch_size=3)
     await asyncio.gather(*map(read, engine.submit([utterance(i) for i in range(5)])))
     assert sizes == [3, 2]
+
+
+def that_fits(length: int) -> Utterance:
+    """One whose speech ends before the context does."""
+    spoken = (utterance(2, length, seed=seed) for seed in range(99))
+    return next(one for one in spoken if len(expected_tokens(one)) + length + 3 <= FakeLM.max_context)
+
+
+@pytest.fixture
+def work(lm: FakeLM) -> list[str]:
+    """What the model was asked for, in order: `prefill` of N positions, `chunk`, `decode`."""
+    done: list[str] = []
+    prefill = lm.prefill
+
+    def record(prompts: Sequence[LMPrompt]) -> F32:
+        done.append(f"prefill {len(prompts) * max(prompt.num_positions for prompt in prompts)}")
+        return prefill(prompts)
+
+    lm.prefill = record  # type: ignore[method-assign]
+    lm.before_chunk = lambda: done.append("chunk")
+    lm.before_decode = lambda: done.append("decode")
+    return done
+
+
+async def test_a_long_text_holds_a_running_stream_up_for_one_chunk_at_a_time(
+    start: EngineFactory, lm: FakeLM, work: list[str]
+) -> None:
+    heard, long = utterance(1, 19, seed=3), that_fits(100)
+    assert len(expected_tokens(heard)) > 12
+    engine = start()
+    streams = engine.submit([heard, long])
+    assert await asyncio.gather(*map(read, streams)) == [expected_tokens(heard), expected_tokens(long)]
+    first_chunk = work.index("chunk")
+    assert work[first_chunk : first_chunk + 5] == ["chunk", "decode"] * 2 + ["prefill 103"]  # the fake's last part
+    gaps = [len(gap.split()) for gap in " ".join(word.split()[0] for word in work).split("decode")]
+    assert max(gaps) == 1
+
+
+async def test_short_texts_share_a_prefill_of_at_most_a_chunk(start: EngineFactory, work: list[str]) -> None:
+    engine = start(max_batch_size=8)
+    await asyncio.gather(*map(read, engine.submit([utterance(i, 25) for i in range(5)])))
+    assert [step for step in work if step != "decode"] == ["prefill 56", "prefill 56", "prefill 28"]
+
+
+async def test_leaving_during_a_long_prefill_ends_it_and_the_next_text_is_spoken(
+    start: EngineFactory, lm: FakeLM
+) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        entered.set()
+        assert go_on.wait(10)
+
+    lm.before_chunk = wait
+    engine = start(max_batch_size=1)
+    long, short = engine.submit([utterance(1, 130), utterance(2)])
+    await asyncio.to_thread(entered.wait, 5)
+    await long.aclose()
+    go_on.set()
+    assert await read(short) == expected_tokens(utterance(2))
+    assert lm.prefilled == [2]
+    await eventually(lambda: is_empty(engine))
+
+
+async def test_a_failing_chunk_fails_only_its_request(start: EngineFactory, lm: FakeLM) -> None:
+    lm.poison = {66}
+    streams = start().submit([utterance(66, 90), that_fits(90)])
+    with pytest.raises(StageFailed, match=r"prefill .*poisoned"):
+        await read(streams[0])
+    assert await read(streams[1]) == expected_tokens(that_fits(90))
+
+
+async def test_closing_fails_a_text_whose_prefill_is_under_way(start: EngineFactory, lm: FakeLM) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+    lm.before_chunk = lambda: (entered.set(), go_on.wait(10))
+    engine = start()
+    (stream,) = engine.submit([utterance(1, 130)])
+    await asyncio.to_thread(entered.wait, 5)
+    engine.close(0)
+    go_on.set()
+    with pytest.raises(StageFailed, match="stopped"):
+        await read(stream)
 
 
 async def test_groups_grow_and_only_the_final_one_is_last(start: EngineFactory) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ from pipeline.acoustic.lm_tables import LMTables, sinusoids
 from pipeline.acoustic.speech_lm import LMPrompt, OnnxSpeechLM, max_threads
 from pipeline.errors import InvalidRequest, Overloaded
 from pipeline.export.checkpoint import load_checkpoint
+from pipeline.export.export import lm_spec
 from pipeline.export.lm_cache_scales import measure_cache_scales
-from pipeline.export.lm_graph import build_lm_graphs, padded_head_dim
+from pipeline.export.lm_graph import build_lm_graphs
 from pipeline.model.config import LMConfig
 from pipeline.model.lm import TransformerLM
-from pipeline.runtime.bundle import LMSpec, Precision
+from pipeline.runtime.bundle import Precision
 from pipeline.types import F32, I64
 
 REFERENCE = Path(__file__).parents[2] / "golden" / "reference-small"
@@ -31,20 +33,11 @@ def open_lm(
 ) -> OnnxSpeechLM:
     config = model.config
     state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    spec = LMSpec(
-        num_layers=config.decoder.num_layers,
-        num_heads=config.decoder.num_heads,
-        head_dim=padded_head_dim(config.decoder.head_dim),
-        hidden_size=config.decoder.hidden_size,
-        num_text_tokens=config.num_text_tokens,
-        num_speech_tokens=config.num_speech_tokens,
-        speaker_size=config.speaker_size,
-    )
     speaker = np.random.default_rng(6).standard_normal(config.speaker_size, np.float32)
     scales = measure_cache_scales(model, [speaker]) if has_small_cache else None
     models = build_lm_graphs(state, config, precision, scales)
     graphs = {name: graph.SerializeToString() for name, graph in models.items()}
-    return OnnxSpeechLM.from_graphs(graphs, spec, **sizes)
+    return OnnxSpeechLM.from_graphs(graphs, lm_spec(config), **sizes)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +87,13 @@ def test_the_text_encoder_matches_the_official_one(
 
 @pytest.mark.parametrize(
     ("precision", "has_small_cache", "tolerance"),
-    [("fp32", False, TOLERANCE), ("fp32", True, 0.02), ("int8", False, 0.03), ("int8", True, 0.04)],
+    [
+        ("fp32", False, TOLERANCE),
+        ("fp32", True, 0.02),
+        ("int8", False, 0.03),
+        ("int8", True, 0.04),
+        ("int4", True, 0.08),
+    ],
 )
 def test_log_probabilities_through_the_cache_match_the_official_ones(
     reference: TransformerLM,
@@ -184,7 +183,7 @@ def serve_together(lm: OnnxSpeechLM, cases: Sequence[tuple[LMPrompt, I64]], max_
 
 @pytest.mark.parametrize("num_threads", [1, 2])
 @pytest.mark.parametrize("has_small_cache", [False, True])
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("precision", get_args(Precision))
 def test_a_sequence_gets_the_same_bits_alone_and_in_any_batch(
     wide: TransformerLM, precision: Precision, has_small_cache: bool, num_threads: int
 ) -> None:
@@ -196,14 +195,14 @@ def test_a_sequence_gets_the_same_bits_alone_and_in_any_batch(
         np.testing.assert_array_equal(together, expected)
 
 
-@pytest.mark.parametrize("has_small_cache", [False, True])
+@pytest.mark.parametrize(("precision", "has_small_cache"), [("fp32", False), ("fp32", True), ("int4", True)])
 @pytest.mark.parametrize("decoder", [{"num_heads": 1, "hidden_size": 20}, {"num_heads": 2, "hidden_size": 260}])
 def test_unusual_heads_get_the_same_bits_in_a_batch_too(
-    reference: TransformerLM, decoder: dict[str, int], has_small_cache: bool
+    reference: TransformerLM, decoder: dict[str, int], precision: Precision, has_small_cache: bool
 ) -> None:
     torch.manual_seed(2)
     model = TransformerLM(wide_config(reference.config, **decoder)).eval()
-    lm = open_lm(model, has_small_cache=has_small_cache, max_batch_size=5, max_context=256)
+    lm = open_lm(model, precision, has_small_cache=has_small_cache, max_batch_size=5, max_context=256)
     cases = examples(model.config)
     alone = [forced_logits(lm, *case) for case in cases]
     for expected, together in zip(alone, serve_together(lm, cases, 5), strict=True):

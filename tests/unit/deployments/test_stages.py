@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -19,6 +21,7 @@ from pipeline.acoustic.token_stream import TokenStream
 from pipeline.config import AcousticConfig, ServiceConfig, TextConfig, Token2WavConfig
 from pipeline.errors import Overloaded, StageFailed, VoiceNotFound
 from pipeline.text.frontend import Frontend
+from pipeline.token2wav.lane_jobs import LaneJobs
 from pipeline.token2wav.token2wav import Decoded, DecodeJob, OnnxToken2Wav
 from pipeline.types import AudioChunk, DecodeState, SpeechRequest, SpeechTokens, Utterance, Voice
 
@@ -150,11 +153,13 @@ class FakeToken2Wav:
     def __init__(self) -> None:
         self.batch_sizes: list[int] = []
 
-    def decode_batch(self, jobs: Sequence[DecodeJob]) -> list[Decoded | Exception]:
+    def submit(self, jobs: Sequence[DecodeJob]) -> list[Future[Decoded]]:
         self.batch_sizes.append(len(jobs))
-        return [StageFailed("empty") if not len(job.tokens.ids) else self._decode(job) for job in jobs]
+        return LaneJobs(1).submit([partial(self._decode, job) for job in jobs])
 
-    def _decode(self, job: DecodeJob) -> Decoded:
+    def _decode(self, job: DecodeJob, lane: int | None) -> Decoded:
+        if not len(job.tokens.ids):
+            raise StageFailed("empty")
         nothing = np.zeros((0, 80), np.float32)
         state = DecodeState(job.tokens.ids, len(job.tokens.ids), nothing, 0, nothing, 0, 0.0)
         return AudioChunk(job.tokens.ids.astype(np.int16), 22050), state
