@@ -18,6 +18,7 @@ from torch import Tensor
 from pipeline.acoustic.sampling import Sampler
 from pipeline.bench.process import CpuMeter, peak_rss_mb
 from pipeline.bench.stopwatch import StageTimes, Stopwatch
+from pipeline.bench.workload import Piece
 from pipeline.export.checkpoint import Checkpoint, load_checkpoint
 from pipeline.runtime.bundle import SamplingSpec
 from pipeline.types import F32
@@ -37,6 +38,9 @@ class PlainSynthesizer:
         self._sampling = SamplingSpec(
             top_p=sampling.top_p, top_k=sampling.top_k, window=sampling.window, tau_r=sampling.tau_r
         )
+
+    def speak_all(self, pieces: Sequence[Piece]) -> StageTimes:
+        return StageTimes.total([self.speak(**piece)[1] for piece in pieces])
 
     @torch.inference_mode()
     def speak(self, text_ids: Sequence[int], num_tokens: int, seed: int = 0) -> tuple[F32, StageTimes]:
@@ -68,15 +72,13 @@ class PlainSynthesizer:
         return torch.tensor([sampler.history])
 
 
-def measure_stages(
-    checkpoint: str, text_ids: list[int], num_tokens: int, repeats: int, num_threads: int
-) -> dict[str, Any]:
+def measure_stages(checkpoint: str, pieces: list[Piece], repeats: int, num_threads: int) -> dict[str, Any]:
     """Median StageTimes, CPU use and memory of the baseline."""
     torch.set_num_threads(num_threads)
     synthesizer = PlainSynthesizer(load_checkpoint(Path(checkpoint)))
-    synthesizer.speak(text_ids, 1)
+    synthesizer.speak(pieces[0]["text_ids"], 1)
     with CpuMeter() as cpu:
-        runs = [synthesizer.speak(text_ids, num_tokens)[1] for _ in range(repeats)]
+        runs = [synthesizer.speak_all(pieces) for _ in range(repeats)]
     return {
         "stages": asdict(StageTimes.median(runs)),
         "latencies_s": [run.total_s for run in runs],
@@ -87,15 +89,13 @@ def measure_stages(
     }
 
 
-def measure_fresh(
-    checkpoint: str, text_ids: list[int], num_tokens: int, num_threads: int, spawned_at: float
-) -> dict[str, Any]:
+def measure_fresh(checkpoint: str, pieces: list[Piece], num_threads: int, spawned_at: float) -> dict[str, Any]:
     """One request in a process that starts, imports and loads for it alone; its time counts from before all that."""
     with CpuMeter() as cpu:
         torch.set_num_threads(num_threads)
         synthesizer = PlainSynthesizer(load_checkpoint(Path(checkpoint)))
         ready_s = time.monotonic() - spawned_at
-        synthesizer.speak(text_ids, num_tokens)
+        synthesizer.speak_all(pieces)
         latency_s = time.monotonic() - spawned_at
     return {
         "latencies_s": [latency_s],

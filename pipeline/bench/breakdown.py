@@ -19,28 +19,38 @@ def measure_stages(bench: Bench) -> Measured:
         text = text_of(duration_s)
         speech = bench.speech(text, duration_s)
         frontend = bench.run("stages:measure_text", bundle=str(bench.bundle.path), text=text)
-        common = {"audio_s": duration_s, "text_ms": frontend["first_ms"], "text_again_ms": frontend["again_ms"]}
+        repeats = bench.settings.repeats_of(duration_s)
+        times = {"text_ms": frontend["first_ms"], "text_again_ms": frontend["again_ms"]}
+        common = {"audio_s": duration_s, **_amount(bench, speech), **times}
         if duration_s in bench.settings.baseline_durations_s:
             measured = bench.of_torch("baseline:measure_stages", repeats=bench.settings.baseline_repeats, **speech)
             raw.append({"engine": "PyTorch", **common, **measured})
         for precision in PRECISIONS:
-            measured = bench.of_product("stages:measure_stages", precision, repeats=bench.settings.repeats, **speech)
+            measured = bench.of_product("stages:measure_stages", precision, repeats=repeats, **speech)
             raw.append({"engine": f"product {precision}", **common, **measured})
         raw += [{**common, **bound} for bound in _bounds(bench, speech)]
-    header = ["audio s", "engine", "text ms", *(stage[:-2].replace("_", " ") + " s" for stage in STAGES)]
-    header += ["total s", "CPU s", "RTF", "vs PyTorch", "peak RSS MB"]
+    header = ["audio s", "pieces", "engine", "text ms", *(stage[:-2].replace("_", " ") + " s" for stage in STAGES)]
+    header += ["total s", "CPU s", "RTF", "vs PyTorch", "tokens/s", "frames/s", "peak RSS MB"]
     note = (
-        "The bounds divide counted arithmetic (decode: the bytes of its weights) by the measured rates of the machine."
+        "A text that the frontend cuts into pieces is spoken piece by piece, in PyTorch too. Tokens/s: of decoding; "
+        "mel frames/s: of flow and vocoder. The bounds divide counted arithmetic (decode: the bytes of its weights) by "
+        "the measured rates of the machine."
     )
     return Measured(raw, [Table("Where the time goes: whole utterances, batch 1", header, _stage_rows(raw), note)])
 
 
+def _amount(bench: Bench, speech: Raw) -> Raw:
+    num_tokens = [piece["num_tokens"] for piece in speech["pieces"]]
+    num_frames = sum(map(bench.bundle.manifest.num_mel_frames, num_tokens))
+    return {"num_pieces": len(num_tokens), "num_tokens": sum(num_tokens), "num_frames": num_frames}
+
+
 def _bounds(bench: Bench, speech: Raw) -> Iterator[Raw]:
-    num_text, num_tokens = len(speech["text_ids"]), speech["num_tokens"]
-    gflop = bench.run("roofline:count_gflop", checkpoint=bench.checkpoint, num_text=num_text, num_tokens=num_tokens)
-    rates = {"fp32": bench.roofline.fp32_gflop_s, "int8": bench.roofline.int8_gop_s}
+    num_tokens = _amount(bench, speech)["num_tokens"]
+    gflop = bench.run("roofline:count_gflop", checkpoint=bench.checkpoint, **speech)
     for precision in PRECISIONS:
-        stages = {name: count / rates[precision] for name, count in gflop.items()}
+        rate = bench.roofline.fp32_gflop_s if precision == "fp32" else bench.roofline.int8_gop_s
+        stages = {name: count / rate for name, count in gflop.items()}
         weights_gb = weights_size(bench.bundle, precision) / 1e9
         stages["decode_s"] = num_tokens * weights_gb / bench.roofline.read_gb_s
         yield {"engine": f"bound {precision}", "stages": stages, "gflop": gflop}
@@ -51,6 +61,7 @@ def _stage_rows(raw: Sequence[Raw]) -> list[list[str]]:
     return [
         [
             f"{row['audio_s']:g}",
+            str(row["num_pieces"]),
             row["engine"],
             f"{row['text_ms']:.1f}",
             *(seconds(row["stages"][stage]) for stage in STAGES),
@@ -58,10 +69,16 @@ def _stage_rows(raw: Sequence[Raw]) -> list[list[str]]:
             seconds(row["cpu_s"]) if "cpu_s" in row else "",
             f"{_total_s(row) / row['audio_s']:.2f}",
             ratio(torch_s[row["audio_s"]] / _total_s(row)) if row["audio_s"] in torch_s else "",
+            f"{row['num_tokens'] / row['stages']['decode_s']:.0f}",
+            f"{row['num_frames'] / _token2wav_s(row):.0f}",
             f"{row['peak_rss_mb']:.0f}" if "peak_rss_mb" in row else "",
         ]
         for row in raw
     ]
+
+
+def _token2wav_s(row: Raw) -> float:
+    return float(sum(row["stages"][stage] for stage in ("flow_encoder_s", "estimator_s", "vocoder_s")))
 
 
 def _total_s(row: Raw) -> float:

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from pipeline.bench.context import Bench, Measured, Raw
+from pipeline.bench.context import PRECISIONS, Bench, Measured, Raw
 from pipeline.bench.table import Table, ratio, seconds
 from pipeline.bench.workload import SENTENCE
 from pipeline.runtime.bundle import Precision
+
+# what the rows of one request say of a precision
+QUANTIZED = {"int8": "int8 LM, int8 KV, int8 flow", "int4": "int4 LM, int8 KV"}
 
 
 def measure_ladder(bench: Bench) -> Measured:
@@ -60,14 +63,16 @@ def _ladder(bench: Bench) -> Iterator[tuple[str, Raw]]:
     yield "+ KV cache", served("fp32", **new)
     yield "+ text cache", served("fp32")
     yield "+ micro-batching (4 requests, 10 ms)", served("fp32", 1, num_requests=4, window_s=0.01)
-    yield "int8 (one request)", served("int8")
+    for precision in PRECISIONS:
+        if precision in QUANTIZED:
+            yield f"{QUANTIZED[precision]} (one request)", served(precision)
     yield "int8, fast flow (one request)", served("int8", profile="fast")
     yield "int8 + continuous batching at 8", served("int8", 1, num_requests=8, interval_s=0.1)
     yield (
         "int8, fast flow + continuous batching at 8",
         served("int8", 1, num_requests=8, interval_s=0.1, profile="fast"),
     )
-    yield "int8, answered by the result cache", served("int8", keeps_results=True)
+    yield "int8, result cache", served("int8", keeps_results=True)
 
 
 def _s_per_request(row: Raw) -> float:

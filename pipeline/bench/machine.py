@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipeline import __version__
-from pipeline.runtime.threads import num_visible_cpus
+from pipeline.runtime.threads import CGROUP_ROOT, num_numa_nodes, num_visible_cores, num_visible_cpus
 
 _PACKAGES = ("onnxruntime", "numpy", "torch")
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
@@ -23,6 +23,8 @@ _IDLE, _IO_WAIT = 3, 4
 class Machine:
     cpu: str
     num_cpus: int  # that this process may use
+    num_cores: int  # physical ones behind them
+    num_numa_nodes: int
     cpu_flags: list[str]  # those that matter here
     memory_gb: float
     system: str
@@ -34,8 +36,10 @@ class Machine:
         return cls(
             cpu=model,
             num_cpus=num_visible_cpus(),
+            num_cores=num_visible_cores(),
+            num_numa_nodes=num_numa_nodes(),
             cpu_flags=[flag for flag in _FLAGS if flag in flags],
-            memory_gb=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+            memory_gb=round(memory_mb() / 1000, 1),
             system=platform.platform(),
             versions={
                 "cosyvoice-serve": __version__,
@@ -43,6 +47,16 @@ class Machine:
                 **{name: found for name in _PACKAGES if (found := _version(name))},
             },
         )
+
+
+def memory_mb() -> float:
+    """Memory that processes here may take: the machine's, or the container's limit (cgroup v2)."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = (CGROUP_ROOT / "memory.max").read_text().strip()
+    except OSError:
+        limit = "max"
+    return (machine if limit == "max" else min(machine, int(limit))) / 1e6
 
 
 def _version(package: str) -> str | None:

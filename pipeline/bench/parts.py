@@ -13,6 +13,7 @@ from pipeline.bench.over_http import measure_http
 from pipeline.bench.profile import measure_profile
 from pipeline.bench.scaling import measure_decode, measure_streams, measure_token2wav
 from pipeline.bench.start import measure_start
+from pipeline.bench.summary import measure_summary
 from pipeline.bench.table import Table
 
 
@@ -33,6 +34,7 @@ PARTS: Mapping[str, Callable[[Bench], Measured]] = MappingProxyType(
         "token2wav": measure_token2wav,
         "start": measure_start,
         "http": measure_http,
+        "summary": measure_summary,
         "profile": measure_profile,
     }
 )

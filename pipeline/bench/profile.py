@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.bench.context import PRECISIONS, Bench, Measured, Raw
 from pipeline.bench.stages import StagedSynthesizer
 from pipeline.bench.table import Table
-from pipeline.bench.workload import text_of
+from pipeline.bench.workload import Piece, text_of
 from pipeline.runtime.bundle import Bundle, Precision
 from pipeline.runtime.session import profiled
 
@@ -21,12 +21,12 @@ MIN_SHARE = 0.03  # of a graph's time; operators below share a row
 OTHERS = "others"
 
 
-def record(bundle: str, precision: Precision, text_ids: list[int], num_tokens: int, num_threads: int) -> dict[str, Any]:
+def record(bundle: str, precision: Precision, pieces: list[Piece], num_threads: int) -> dict[str, Any]:
     """By graph and operator: how often it ran and for how many milliseconds; recording costs some of them itself."""
     with tempfile.TemporaryDirectory() as folder:
         with profiled(Path(folder)):
             synthesizer = StagedSynthesizer(Bundle.open(bundle), precision, num_threads)
-        synthesizer.speak(text_ids, num_tokens)
+        synthesizer.speak_all(pieces)
         del synthesizer
         gc.collect()  # the files are written when the sessions go
         return {"graphs": {file.stem: _by_operator(file) for file in sorted(Path(folder).glob("*.json"))}}

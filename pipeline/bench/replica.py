@@ -34,6 +34,7 @@ def start(
         "imported_s": imported_s,
         **ready,
         "first_audio_s": ready["ready_s"] + first["first_audio_s"],
+        "last_audio_s": ready["ready_s"] + first["latency_s"],
         "ready_rss_mb": ready_rss_mb,
         "peak_rss_mb": peak_rss_mb(),
         "private_mb": private_mb(),

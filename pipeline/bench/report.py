@@ -51,7 +51,8 @@ class Report:
         versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
         lines = [
             WARNING,
-            f"Size {self.settings.size}. {machine.cpu}, {machine.num_cpus} CPUs ({' '.join(machine.cpu_flags)}), "
+            f"Size {self.settings.size}. {machine.cpu}, {machine.num_cpus} CPUs, {machine.num_cores} cores "
+            f"({' '.join(machine.cpu_flags)}), NUMA nodes: {machine.num_numa_nodes}, "
             f"{machine.memory_gb:g} GB, {machine.system}.",
             f"{versions}.",
             f"Load average {quiet.load_before:.2f} before, {quiet.load_after:.2f} after.",

@@ -15,6 +15,7 @@ import torch
 from onnx import TensorProto
 from torch.utils.flop_counter import FlopCounterMode
 
+from pipeline.bench.workload import Piece
 from pipeline.export.checkpoint import CONFIG
 from pipeline.export.graph import GraphBuilder
 from pipeline.model.config import ModelConfig, read_config
@@ -80,12 +81,17 @@ def _best_s(compute: Callable[[], object]) -> float:
     return best
 
 
-def count_gflop(checkpoint: str, num_text: int, num_tokens: int) -> dict[str, float]:
+def count_gflop(checkpoint: str, pieces: list[Piece]) -> dict[str, float]:
     """Arithmetic of each stage in units of 10^9, 2 per multiply-add, by the field's name in StageTimes.
 
     Counted on tensors without data. `decode_s` is left out: it is bound by reading the weights.
     """
     config = read_config(Path(checkpoint) / CONFIG)
+    counts = [_count(config, len(piece["text_ids"]), piece["num_tokens"]) for piece in pieces]
+    return {stage: sum(count[stage] for count in counts) for stage in counts[0]}
+
+
+def _count(config: ModelConfig, num_text: int, num_tokens: int) -> dict[str, float]:
     num_frames = config.flow.num_mel_frames(num_tokens)
     return {**_count_meta(config, num_text, num_tokens, num_frames), "vocoder_s": _count_vocoder(config, num_frames)}
 

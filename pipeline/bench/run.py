@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -10,8 +11,10 @@ from pipeline.bench.checkpoint import prepare
 from pipeline.bench.context import PRECISIONS, Bench, Measured, Settings
 from pipeline.bench.machine import Machine, QuietMeter
 from pipeline.bench.parts import DEFAULT_PARTS, PARTS
+from pipeline.bench.plan import Plan
 from pipeline.bench.report import Report
-from pipeline.bench.tune import Plan, tune_for_latency, tune_for_throughput
+from pipeline.bench.tune import tune_for_latency, tune_for_throughput
+from pipeline.config import BUNDLED_VOICE
 from pipeline.errors import InvalidRequest
 from pipeline.runtime.bundle import Precision
 from pipeline.runtime.threads import num_threads_for
@@ -39,14 +42,21 @@ def run_bench(
 def run_tune(
     settings: Settings,
     goal: Goal,
-    precision: Precision,
     *,
     progress: Callable[[str], None] = print,
 ) -> tuple[Report, Plan]:
     """The best division of this machine's cores for one impatient caller or for many, and what it was chosen of."""
     bench, meter = _prepared(settings, progress), QuietMeter()
-    measured, plan = TUNERS[goal](bench, precision)
+    measured, plan = TUNERS[goal](bench, settings.precision)
     return Report(settings, Machine.describe(), meter.stop(), {f"tune for {goal}": measured}), plan
+
+
+def write_plan(plan: Plan, folder: Path) -> Path:
+    """serve_config.yaml in this folder, which serves the bundled voice until another bundle is named in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "serve_config.yaml"
+    file.write_text(plan.serve_file({"model": {"bundle": BUNDLED_VOICE}}), "utf-8")
+    return file
 
 
 def _prepared(settings: Settings, progress: Callable[[str], None]) -> Bench:

@@ -14,7 +14,14 @@ from pipeline.acoustic.speech_lm import OnnxSpeechLM
 from pipeline.bench.process import CpuMeter, peak_rss_mb
 from pipeline.bench.variants import Streaming, UncachedLM, WindowedAcousticModel, caching
 from pipeline.bench.workload import of_fixed_length, offline_config, open_served, renumbered, request_for, utterances_of
-from pipeline.build import LocalToken2Wav, build_engine, build_frontend, build_token2wav, precision_of
+from pipeline.build import (
+    IN_PROCESS_NICENESS,
+    LocalToken2Wav,
+    build_engine,
+    build_frontend,
+    build_token2wav,
+    precision_of,
+)
 from pipeline.config import ChunkSchedule, Profile, ServiceConfig
 from pipeline.runtime.bundle import Bundle, Precision
 from pipeline.synthesizer import Synthesizer
@@ -37,7 +44,9 @@ class Service:
         token2wav_threads: int | None = None,
     ) -> None:
         self._engine = (
-            build_engine(config, bundle, num_threads) if has_kv_cache else _uncached_engine(config, bundle, num_threads)
+            build_engine(config, bundle, num_threads, niceness=IN_PROCESS_NICENESS)
+            if has_kv_cache
+            else _uncached_engine(config, bundle, num_threads)
         )
         self._token2wav = LocalToken2Wav(build_token2wav(config, bundle, token2wav_threads or num_threads))
         acoustic = WindowedAcousticModel(self._engine, window_s) if window_s else LocalAcousticModel(self._engine)

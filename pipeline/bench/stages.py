@@ -14,7 +14,7 @@ from pipeline.acoustic.sampling import Sampler
 from pipeline.acoustic.speech_lm import LMPrompt, OnnxSpeechLM
 from pipeline.bench.process import CpuMeter, peak_rss_mb
 from pipeline.bench.stopwatch import StageTimes, Stopwatch
-from pipeline.bench.workload import offline_config, open_served, request_for
+from pipeline.bench.workload import Piece, offline_config, open_served, request_for
 from pipeline.build import build_frontend
 from pipeline.config import AcousticConfig
 from pipeline.runtime.bundle import Bundle, Precision
@@ -37,6 +37,9 @@ class StagedSynthesizer:
         self._vocoder = OnnxVocoder(bundle, precision, num_threads)
         self._spec = bundle.manifest.lm
         self._voice = bundle.voice(bundle.manifest.voices[0])
+
+    def speak_all(self, pieces: Sequence[Piece]) -> StageTimes:
+        return StageTimes.total([self.speak(**piece)[1] for piece in pieces])
 
     def speak(self, text_ids: Sequence[int], num_tokens: int, seed: int = 0) -> tuple[F32, StageTimes]:
         """Samples f32 [n] of exactly `num_tokens` speech tokens, and what they took."""
@@ -69,13 +72,14 @@ class StagedSynthesizer:
 
 
 def measure_stages(
-    bundle: str, precision: Precision, text_ids: list[int], num_tokens: int, repeats: int, num_threads: int
+    bundle: str, precision: Precision, pieces: list[Piece], repeats: int, num_threads: int
 ) -> dict[str, Any]:
     """Median StageTimes, CPU use and memory of the product's stages."""
     synthesizer = StagedSynthesizer(open_served(bundle), precision, num_threads)
-    synthesizer.speak(text_ids, min(num_tokens, WARM_UP_TOKENS))
+    first = pieces[0]
+    synthesizer.speak(first["text_ids"], min(first["num_tokens"], WARM_UP_TOKENS))
     with CpuMeter() as cpu:
-        runs = [synthesizer.speak(text_ids, num_tokens)[1] for _ in range(repeats)]
+        runs = [synthesizer.speak_all(pieces) for _ in range(repeats)]
     return {
         "stages": asdict(StageTimes.median(runs)),
         "latencies_s": [run.total_s for run in runs],

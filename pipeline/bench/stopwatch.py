@@ -23,6 +23,11 @@ class StageTimes:
         return float(sum(astuple(self)))
 
     @classmethod
+    def total(cls, pieces: Sequence[StageTimes]) -> StageTimes:
+        """Of the pieces of one text, spoken one after the other."""
+        return cls(*map(sum, zip(*map(astuple, pieces), strict=True)))
+
+    @classmethod
     def median(cls, runs: Sequence[StageTimes]) -> StageTimes:
         return cls(**{field.name: median(getattr(run, field.name) for run in runs) for field in fields(cls)})
 

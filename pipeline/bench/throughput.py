@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.acoustic.sampling import Sampler
 from pipeline.acoustic.speech_lm import LMPrompt, OnnxSpeechLM
 from pipeline.bench.process import peak_rss_mb
-from pipeline.bench.workload import num_speech_tokens
+from pipeline.bench.workload import num_speech_tokens, open_served
 from pipeline.runtime.bundle import Bundle, Precision
 from pipeline.token2wav.token2wav import DecodeJob, OnnxToken2Wav
 from pipeline.types import SpeechTokens, Utterance
@@ -28,7 +28,7 @@ def measure_decode(
 
     `read_mb` is what a step must read at least: the LM's weights and the keys and values of the sequences.
     """
-    opened = Bundle.open(bundle)
+    opened = open_served(bundle)
     spec = opened.manifest.lm
     max_context = context + NUM_STEPS + NUM_WARM_UP_STEPS + 1
     lm = OnnxSpeechLM(opened, precision, num_threads=num_threads, max_batch_size=batch_size, max_context=max_context)
@@ -54,6 +54,7 @@ def measure_decode(
         "step_ms": median(steps_ms[NUM_WARM_UP_STEPS:]),
         "best_step_ms": min(steps_ms[NUM_WARM_UP_STEPS:]),
         "sampling_ms": median(sampling_ms[NUM_WARM_UP_STEPS:]),
+        "peak_rss_mb": peak_rss_mb(),
         "read_mb": (weights_size(opened, precision) + kv_bytes) / 1e6,
     }
 
@@ -68,7 +69,7 @@ def measure_token2wav(
     bundle: str, precision: Precision, batch_size: int, duration_s: float, num_threads: int
 ) -> dict[str, Any]:
     """Mel frames per second of token2wav on `batch_size` whole utterances, in one `decode_batch`."""
-    opened = Bundle.open(bundle)
+    opened = open_served(bundle)
     token2wav = OnnxToken2Wav(opened, precision, num_threads)
     num_tokens = num_speech_tokens(opened, duration_s)
     random = np.random.default_rng(0)

@@ -8,66 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import product
 from statistics import median
 
 from pipeline.bench.context import Bench, Measured, Raw
+from pipeline.bench.cores import splits, suggested_counts, thread_counts, topology
+from pipeline.bench.machine import memory_mb
+from pipeline.bench.plan import FRONTEND_CPUS, INGRESS_CPUS, Plan, rounded
 from pipeline.bench.table import Table, ratio, seconds
 from pipeline.bench.workload import text_of
 from pipeline.runtime.bundle import Precision
 
-BATCH_SIZE = 8  # sequences that decode together under load
+BATCH_SIZE = 8  # for latency: what may arrive beside the one caller
 CONTEXT = 150  # positions, about the middle of a sentence
 TUNED_S = 4.0  # of audio in each measurement
-INGRESS_CPUS, FRONTEND_CPUS = 0.1, 0.2  # Ray's accounting for the light stages
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Threads and replicas of the two heavy stages, and what Ray shall count for each replica."""
-
-    acoustic_threads: int
-    acoustic_cpus: float
-    token2wav_threads: int
-    token2wav_cpus: float
-    token2wav_replicas: int
-    max_batch_size: int
-
-    def lines(self) -> str:
-        """The lines of serve_config.yaml that carry it out."""
-        return f"""\
-args:
-  acoustic:
-    num_threads: {self.acoustic_threads}
-    max_batch_size: {self.max_batch_size}
-  token2wav:
-    num_threads: {self.token2wav_threads}
-deployments:
-  - name: AcousticModel
-    num_replicas: 1
-    ray_actor_options:
-      num_cpus: {self.acoustic_cpus:g}
-  - name: Token2Wav
-    num_replicas: {self.token2wav_replicas}
-    ray_actor_options:
-      num_cpus: {self.token2wav_cpus:g}
-"""
+BATCH_SIZES = (4, 8, 16)  # sequences that decode together, of which throughput takes the cheapest
+MAX_EXTRA_COST = 0.05  # that a smaller batch may have: its callers wait less
+MEMORY_SHARE = 0.8  # of the machine's, that replicas may take
 
 
 def tune_for_latency(bench: Bench, precision: Precision) -> tuple[Measured, Plan]:
     """One caller at a time, streamed: the split with the best mean rank of first audio and last audio."""
-    raw = [_one_caller(bench, precision, *split) for split in splits(bench.num_threads)]
+    raw = [
+        _one_caller(bench, precision, *split)
+        for split in splits(bench.num_threads, suggested_counts(bench.num_threads))
+    ]
     best = min(raw, key=lambda row: _relative(row, raw))
-    cpus = (bench.num_threads - INGRESS_CPUS - FRONTEND_CPUS) / 2
-    plan = Plan(
-        acoustic_threads=best["acoustic_threads"],
-        acoustic_cpus=_rounded(cpus),
-        token2wav_threads=best["token2wav_threads"],
-        token2wav_cpus=_rounded(cpus),
-        token2wav_replicas=1,
-        max_batch_size=BATCH_SIZE,
-    )
+    even = Plan.even(bench.num_threads, BATCH_SIZE)
+    plan = replace(even, acoustic_threads=best["acoustic_threads"], token2wav_threads=best["token2wav_threads"])
     rows = [
         [
             str(row["acoustic_threads"]),
@@ -79,49 +48,63 @@ def tune_for_latency(bench: Bench, precision: Precision) -> tuple[Measured, Plan
         for row in raw
     ]
     header = ["acoustic threads", "token2wav threads", "first audio s", "last audio s", ""]
-    return Measured(raw, [Table(f"One caller, {TUNED_S:g} s of audio, {precision}", header, rows)]), plan
+    title = f"One caller, {TUNED_S:g} s of audio, {precision}"
+    return Measured(raw, [Table(title, header, rows, topology(bench.num_threads))]), plan
 
 
 def tune_for_throughput(bench: Bench, precision: Precision) -> tuple[Measured, Plan]:
-    """The cheapest thread count of each stage in CPU time, and the cores divided in proportion to their costs."""
-    acoustic = [_acoustic_cost(bench, precision, threads) for threads in thread_counts(bench.num_threads)]
-    token2wav = [_token2wav_cost(bench, precision, threads) for threads in thread_counts(bench.num_threads)]
-    plan = divide(bench.num_threads, _cheapest(acoustic), _cheapest(token2wav))
-    total = _cheapest(acoustic)["core_s"] + _cheapest(token2wav)["core_s"]
+    """The cheapest threads and batch of each stage in CPU time, and the cores divided in proportion to their costs."""
+    counts = thread_counts(bench.num_threads, suggested_counts(bench.num_threads))
+    acoustic = [_acoustic_cost(bench, precision, threads, size) for threads, size in product(counts, BATCH_SIZES)]
+    token2wav = [_token2wav_cost(bench, precision, threads) for threads in counts]
+    decoding, sounding = cheapest(acoustic), cheapest(token2wav)
+    plan = divide(bench.num_threads, decoding, sounding, max_replicas=_replicas_in_memory(decoding, sounding))
     rows = [
-        [row["stage"], str(row["threads"]), str(row["replicas"]), seconds(row["core_s"]), ratio(row["audio_s_per_s"])]
+        [
+            row["stage"],
+            str(row["threads"]),
+            str(row["replicas"]),
+            str(row["batch_size"]),
+            seconds(row["core_s"]),
+            ratio(row["audio_s_per_s"]),
+            f"{row['replica_mb']:.0f}",
+        ]
         for row in (*acoustic, *token2wav)
     ]
-    header = ["stage", "threads", "replicas", "core seconds per second of audio", "audio s per s, stage alone"]
-    note = f"Both stages on {bench.num_threads} cores: {bench.num_threads / total:.2f} s of audio per second."
+    header = ["stage", "threads", "replicas", "batch", "core seconds per second of audio", "audio s per s, stage alone"]
+    header += ["peak RSS MB, each"]
+    total = decoding["core_s"] + sounding["core_s"]
+    needed_mb = decoding["replica_mb"] + plan.token2wav_replicas * sounding["replica_mb"]
+    note = (
+        f"Both stages on {bench.num_threads} cores: {bench.num_threads / total:.2f} s of audio per second. The planned "
+        f"replicas take at most {needed_mb:.0f} of {memory_mb():.0f} MB (less, as they share what they map). "
+        f"{topology(bench.num_threads)}"
+    )
     return Measured([*acoustic, *token2wav], [Table(f"Many callers, {precision}", header, rows, note)]), plan
 
 
-def thread_counts(num_cores: int) -> list[int]:
-    """One thread, a quarter, half and all of the cores."""
-    return sorted({max(1, num_cores // part) for part in (num_cores, 4, 2, 1)})
+def divide(num_cores: int, acoustic: Raw, token2wav: Raw, max_replicas: int) -> Plan:
+    """Cores by cost. Replicas of token2wav may share a core with the acoustic model, so that none is ever idle.
 
-
-def splits(num_cores: int) -> list[tuple[int, int]]:
-    """(acoustic, token2wav) threads that leave no core without work, the article's even split among them."""
-    counts = [count for count in thread_counts(num_cores) if count >= num_cores // 4]
-    return [split for split in product(counts, counts) if sum(split) >= num_cores]
-
-
-def divide(num_cores: int, acoustic: Raw, token2wav: Raw) -> Plan:
-    """Cores by cost. Replicas of token2wav may share a core with the acoustic model, so that none is ever idle."""
+    Args:
+        max_replicas: of token2wav, for which there is memory.
+    """
     heavy = num_cores - INGRESS_CPUS - FRONTEND_CPUS
     share = acoustic["core_s"] / (acoustic["core_s"] + token2wav["core_s"])
     acoustic_cpus = min(max(0.1, heavy * share), heavy - 0.1)
-    replicas = max(1, round(num_cores / token2wav["threads"]))
+    replicas = max(1, min(round(num_cores / token2wav["threads"]), max_replicas))
     return Plan(
         acoustic_threads=acoustic["threads"],
-        acoustic_cpus=_rounded(acoustic_cpus),
+        acoustic_cpus=rounded(acoustic_cpus),
         token2wav_threads=token2wav["threads"],
-        token2wav_cpus=_rounded((heavy - acoustic_cpus) / replicas),
+        token2wav_cpus=rounded((heavy - acoustic_cpus) / replicas),
         token2wav_replicas=replicas,
-        max_batch_size=BATCH_SIZE,
+        max_batch_size=acoustic["batch_size"],
     )
+
+
+def _replicas_in_memory(acoustic: Raw, token2wav: Raw) -> int:
+    return int((MEMORY_SHARE * memory_mb() - acoustic["replica_mb"]) // token2wav["replica_mb"])
 
 
 def _one_caller(bench: Bench, precision: Precision, acoustic_threads: int, token2wav_threads: int) -> Raw:
@@ -149,18 +132,18 @@ def _relative(row: Raw, rows: Sequence[Raw]) -> float:
     return sum(float(row[name] / min(other[name] for other in rows)) for name in ("first_audio_s", "last_audio_s"))
 
 
-def _acoustic_cost(bench: Bench, precision: Precision, threads: int) -> Raw:
+def _acoustic_cost(bench: Bench, precision: Precision, threads: int, batch_size: int) -> Raw:
     measured = bench.run(
         "throughput:measure_decode",
         bundle=str(bench.bundle.path),
         precision=precision,
-        batch_size=BATCH_SIZE,
+        batch_size=batch_size,
         context=CONTEXT,
         num_threads=threads,
     )
     step_s = (measured["step_ms"] + measured["sampling_ms"]) / 1000
-    audio_s_per_s = BATCH_SIZE / step_s / bench.bundle.manifest.token_rate
-    return _cost("acoustic model", threads, 1, audio_s_per_s)
+    audio_s_per_s = batch_size / step_s / bench.bundle.manifest.token_rate
+    return _cost("acoustic model", threads, 1, batch_size, audio_s_per_s, measured["peak_rss_mb"])
 
 
 def _token2wav_cost(bench: Bench, precision: Precision, threads: int) -> Raw:
@@ -176,25 +159,24 @@ def _token2wav_cost(bench: Bench, precision: Precision, threads: int) -> Raw:
     with ThreadPoolExecutor(replicas) as pool:
         runs = list(pool.map(lambda _: bench.run("throughput:measure_token2wav", **arguments), range(replicas)))
     manifest = bench.bundle.manifest
-    frame_rate = manifest.sample_rate / manifest.flow.mel_hop
-    return _cost("token2wav", threads, replicas, sum(run["frames_per_s"] for run in runs) / frame_rate)
+    audio_s_per_s = sum(run["frames_per_s"] for run in runs) * manifest.flow.mel_hop / manifest.sample_rate
+    return _cost("token2wav", threads, replicas, 1, audio_s_per_s, max(run["peak_rss_mb"] for run in runs))
 
 
-def _cost(stage: str, threads: int, replicas: int, audio_s_per_s: float) -> Raw:
-    core_s = threads * replicas / audio_s_per_s
+def _cost(stage: str, threads: int, replicas: int, batch_size: int, audio_s_per_s: float, replica_mb: float) -> Raw:
     return {
         "stage": stage,
         "threads": threads,
         "replicas": replicas,
+        "batch_size": batch_size,
         "audio_s_per_s": audio_s_per_s,
-        "core_s": core_s,
+        "core_s": threads * replicas / audio_s_per_s,
+        "replica_mb": replica_mb,
     }
 
 
-def _cheapest(rows: Sequence[Raw]) -> Raw:
-    return min(rows, key=lambda row: float(row["core_s"]))
-
-
-def _rounded(cpus: float) -> float:
-    """Down to hundredths, so that the replicas together never ask for more than there is."""
-    return int(cpus * 100) / 100
+def cheapest(rows: Sequence[Raw]) -> Raw:
+    """The least CPU time for a second of audio, but a smaller batch where that costs hardly more."""
+    least = min(float(row["core_s"]) for row in rows)
+    near = [row for row in rows if row["core_s"] <= (1 + MAX_EXTRA_COST) * least]
+    return min(near, key=lambda row: (row["batch_size"], row["core_s"]))

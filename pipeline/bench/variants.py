@@ -33,6 +33,10 @@ class UncachedLM:
         self._prompts += prompts
         return self._run(prompts)
 
+    def prefill_in_chunks(self, prompt: LMPrompt, chunk_size: int) -> Iterator[F32 | None]:
+        """At once: there is no cache that could take a part."""
+        yield self.prefill([prompt])
+
     def decode(self, token_ids: I64) -> F32:
         self._prompts = [
             LMPrompt(prompt.text_ids, prompt.speaker, np.append(prompt.speech_prefix, token))

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypedDict
 
 from pipeline.build import build_frontend, open_bundle
 from pipeline.config import ModelConfig, ServiceConfig, TextConfig
@@ -20,6 +21,13 @@ PASSAGE = (
     "热气腾腾的面条和刚出锅的包子吸引着过路的行人。傍晚的时候，天空被染成了橙红色，下班的人们匆匆赶回家。"
 )
 CHARACTERS_PER_S = 4.5  # of spoken Mandarin
+
+
+class Piece(TypedDict):
+    """One utterance of a text, and how many speech tokens it shall have. Plain values, for another process."""
+
+    text_ids: list[int]
+    num_tokens: int
 
 
 def open_served(bundle: str) -> Bundle:
@@ -47,9 +55,19 @@ def utterances_of(bundle: Bundle, text: str) -> list[Utterance]:
     return frontend.prepare(request_for(bundle, text))
 
 
-def text_ids_of(bundle: Bundle, text: str) -> tuple[int, ...]:
-    """The ids of all pieces, as if the text were one utterance."""
-    return tuple(index for utterance in utterances_of(bundle, text) for index in utterance.text_ids)
+def pieces_of(bundle: Bundle, text: str, duration_s: float) -> list[Piece]:
+    """What the frontend makes of the text; its pieces share this many seconds of speech in proportion to their text."""
+    utterances = utterances_of(bundle, text)
+    rate = _tokens_per_text_token(bundle, utterances, duration_s)
+    return [
+        Piece(text_ids=list(utterance.text_ids), num_tokens=int(rate * len(utterance.text_ids)))
+        for utterance in utterances
+    ]
+
+
+def _tokens_per_text_token(bundle: Bundle, utterances: Sequence[Utterance], duration_s: float) -> float:
+    num_text = sum(len(utterance.text_ids) for utterance in utterances)
+    return (num_speech_tokens(bundle, duration_s) + 0.5) / num_text  # the number of tokens is rounded down
 
 
 def request_for(bundle: Bundle, text: str, seed: int = 0) -> SpeechRequest:
@@ -70,8 +88,7 @@ def of_fixed_length(bundle: Bundle, utterances: Sequence[Utterance], duration_s:
     Random weights end an utterance at random. The manifest bounds the speech tokens per text token from both sides;
     here both bounds are one number. The files are hard links, so this takes no space.
     """
-    num_text = sum(len(utterance.text_ids) for utterance in utterances)
-    rate = (num_speech_tokens(bundle, duration_s) + 0.5) / num_text  # the number of tokens is rounded down
+    rate = _tokens_per_text_token(bundle, utterances, duration_s)
     lm = bundle.manifest.lm.model_copy(update={"min_speech_per_text": rate, "max_speech_per_text": rate})
     manifest = bundle.manifest.model_copy(update={"lm": lm})
     with tempfile.TemporaryDirectory(prefix=".fixed-", dir=bundle.path.parent) as name:

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.bench.renderings import PROFILES, reference_solver
 from pipeline.runtime.bundle import Bundle, Precision
 from pipeline.token2wav.flow import OnnxFlow
 from pipeline.token2wav.noise import NoiseStream, gaussian_frames
-from pipeline.token2wav.solver import Profile, Solver, schedule
 from pipeline.training.voice.dataset import Item
 from pipeline.types import F32, F64, Voice
-
-REFERENCE_STEPS = 100  # of Euler's method
-PROFILES: tuple[Profile, ...] = ("exact", "fast")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +44,7 @@ def solver_distances(
 def _reference(bundle: Bundle) -> OnnxFlow:
     precisions: tuple[Precision, ...] = ("fp32", "int8")
     flow = OnnxFlow(bundle, next(name for name in precisions if name in bundle.manifest.graphs), num_threads=1)
-    flow.solver = Solver(schedule(flow.spec.schedule, REFERENCE_STEPS), REFERENCE_STEPS)
+    flow.solver = reference_solver(flow.spec)
     return flow
 
 

@@ -11,6 +11,7 @@ import torch
 
 from pipeline.bench import checkpoint
 from pipeline.bench.checkpoint import BenchModel, prepare
+from pipeline.bench.context import PRECISIONS
 from pipeline.bench.dimensions import config_text
 from pipeline.model.config import ModelConfig, read_config
 from pipeline.model.flow import MaskedDiffWithXvec
@@ -64,7 +65,7 @@ def test_the_large_one_has_the_official_dimensions(tmp_path: Path) -> None:
 
 def test_the_bundle_opens_with_every_file_as_written(bundle: Bundle) -> None:
     bundle.verify()
-    assert set(bundle.manifest.graphs) == {"fp32", "int8"}
+    assert tuple(bundle.manifest.graphs) == PRECISIONS
     assert bundle.manifest.token_rate == 50
 
 

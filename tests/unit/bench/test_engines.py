@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.bench import baseline, roofline, stages, throughput
 from pipeline.bench.stopwatch import StageTimes
+from pipeline.bench.workload import Piece
 from pipeline.export.checkpoint import load_checkpoint
 from pipeline.runtime.bundle import Bundle
 
@@ -29,11 +30,13 @@ def test_both_engines_speak_exactly_that_many_tokens(bundle: Bundle, checkpoint:
 def test_stage_times_add_up() -> None:
     runs = [StageTimes(1.0, 2.0, 3.0, 4.0, 5.0), StageTimes(3.0, 4.0, 5.0, 6.0, 7.0)]
     assert runs[0].total_s == 15.0
+    assert StageTimes.total(runs) == StageTimes(4.0, 6.0, 8.0, 10.0, 12.0)
     assert StageTimes.median(runs) == StageTimes(2.0, 3.0, 4.0, 5.0, 6.0)
 
 
 def test_a_fresh_process_pays_for_its_start(checkpoint: Path) -> None:
-    result = baseline.measure_fresh(str(checkpoint), TEXT_IDS, 4, num_threads=1, spawned_at=0.0)
+    piece = Piece(text_ids=TEXT_IDS, num_tokens=4)
+    result = baseline.measure_fresh(str(checkpoint), [piece], num_threads=1, spawned_at=0.0)
     assert 0 < result["ready_s"] < result["latencies_s"][0]
 
 
@@ -52,7 +55,11 @@ def test_token2wav_is_measured_over_the_batch(bundle: Bundle) -> None:
 
 
 def test_attention_makes_the_flow_grow_faster_than_the_vocoder(checkpoint: Path) -> None:
-    short, long = (roofline.count_gflop(str(checkpoint), 10, num_tokens) for num_tokens in (50, 500))
+    short, long, both = (
+        roofline.count_gflop(str(checkpoint), [Piece(text_ids=[1] * 10, num_tokens=num) for num in nums])
+        for nums in ((50,), (500,), (50, 500))
+    )
+    assert both == {stage: pytest.approx(short[stage] + long[stage]) for stage in short}
     assert long["vocoder_s"] == pytest.approx(10 * short["vocoder_s"], rel=0.02)
     assert long["estimator_s"] > 11 * short["estimator_s"]
     assert long["prefill_s"] == short["prefill_s"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.__main__ import main
 from pipeline.bench import roofline
 from pipeline.bench.checkpoint import BenchModel
-from pipeline.bench.context import Measured, Settings
+from pipeline.bench.context import PRECISIONS, Measured, Settings
 from pipeline.bench.machine import Machine, Quiet, QuietMeter
 from pipeline.bench.parts import PARTS
 from pipeline.bench.report import WARNING, Report
@@ -32,6 +33,7 @@ def settings(model: BenchModel, monkeypatch: pytest.MonkeyPatch) -> Settings:
         durations_s=(0.4,),
         baseline_durations_s=(0.4,),
         sentence_s=0.8,
+        summary_s=(0.8, 1.0),
         repeats=1,
         batch_sizes=(1, 2),
         contexts=(60, 90),
@@ -43,7 +45,7 @@ def report_of(measured: Measured, quiet: Quiet = QUIET) -> Report:
     return Report(Settings(), Machine.describe(), quiet, {"ladder": measured})
 
 
-@pytest.mark.parametrize("part", [name for name in PARTS if name != "ladder"])
+@pytest.mark.parametrize("part", [name for name in PARTS if name not in ("ladder", "summary")])
 def test_each_part_measures_and_lays_out(part: str, settings: Settings, in_process: list[str]) -> None:
     report = run_bench(settings, parts=[part], progress=lambda line: None)
     measured = report.parts[part]
@@ -55,12 +57,34 @@ def test_each_part_measures_and_lays_out(part: str, settings: Settings, in_proce
     assert json.loads(report.json())["parts"][part] == json.loads(json.dumps(measured.raw))
 
 
+def way(name: str, num_requests: int, first_audio_s: float, **added: float) -> dict[str, Any]:
+    row = {"latencies_s": [first_audio_s + 1], "first_audio_s": first_audio_s, "s_per_request": 1.0, "audio_s": 0.4}
+    return {"way": name, "num_requests": num_requests, **row, "cpu_busy_share": 0.9, **added}
+
+
+def test_the_summary_has_a_line_for_each_measure(
+    settings: Settings, in_process: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = {"added_s": 0.01, "throughput_share": 0.98}
+    ways = [way("in process", n, 1.0) for n in (1, 8)] + [way("HTTP", n, 1.01, **added) for n in (1, 8)]
+    monkeypatch.setattr("pipeline.bench.summary.compare_ways", lambda *_: ways)
+    measured = run_bench(settings, parts=["summary"], progress=lambda line: None).parts["summary"]
+    shown = {row[0]: row[1] for row in measured.tables[0].rows}
+    assert [measure["measure"] for measure in measured.raw] == list(shown)
+    assert len(shown) == 17
+    assert shown["Ray Serve and HTTP, added to first audio, idle"] == "+10.0 ms"
+    assert shown["throughput through HTTP over in process, 8 streams"] == "0.98x"
+    assert shown["CPU use while requests wait"] == "90%"
+    speedup = measured.raw[0]
+    assert speedup["value"] == pytest.approx(speedup["torch_s"] / speedup["product_s"])
+
+
 def test_the_ladder_is_compared_with_its_first_row(settings: Settings, in_process: list[str]) -> None:
     measured = run_bench(settings, parts=["ladder"], progress=lambda line: None).parts["ladder"]
     (table,) = measured.tables
     assert [row[-1] for row in table.rows] == [f"{row['speedup']:.2f}x" for row in measured.raw]
     assert table.rows[0][-1] == "1.00x"
-    assert len(table.rows) == 11
+    assert len(table.rows) == 10 + len(PRECISIONS) - 1
 
 
 def test_an_unknown_part_is_refused_before_anything_is_made(tmp_path: Path) -> None:
@@ -97,6 +121,14 @@ def test_a_tables_columns_line_up_for_wide_characters() -> None:
     lines = Table("Title", ["text", "n"], [["中文", "1"], ["ab", "22"]], "a note").markdown().splitlines()
     assert lines[2:6] == ["| text | n  |", "| ---- | -- |", "| 中文 | 1  |", "| ab   | 22 |"]
     assert lines[-1] == "a note"
+
+
+def test_the_ladder_is_drawn(tmp_path: Path) -> None:
+    rows = [["PyTorch", "30.0", "30.0", "1.00x"], ["int8", "7.0", "7.0", "4.29x"]]
+    measured = Measured([], [Table("Title", ["configuration", "p50", "s per request", "vs row 1"], rows)])
+    written = report_of(measured).write(tmp_path)
+    assert [file.name for file in written] == ["bench.json", "bench.md", "bench.png"]
+    assert written[2].read_bytes().startswith(b"\x89PNG")
 
 
 def test_without_matplotlib_there_is_no_picture_but_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
