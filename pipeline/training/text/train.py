@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,12 @@ from torch import Tensor, nn
 from pipeline.text.phrases import PhraseTable
 from pipeline.text.polyphone import FIRST_ROW, Vocabulary
 from pipeline.text.segment import Segmenter
+from pipeline.training.text.batches import Batch, batches
 from pipeline.training.text.corpus import Example, Labeller, Sentence, crop
 from pipeline.training.text.network import NetworkSize, ReadingNetwork
 from pipeline.training.text.teacher import Teacher
 
 MIN_COUNT = 5  # a character seen less often shares the row of the unknown
-BATCH_CHARACTERS = 3000
 WIDTH = 128
 IMPOSSIBLE = -30.0  # logit of a reading that the character never has
 PAUSE_WEIGHT = 0.5  # of the pause loss against the reading loss
@@ -64,49 +63,6 @@ def make_examples(
         for sentence, logits in zip(batch, teacher.logits([s.text for s in batch]), strict=True):
             examples.append(labeller.example(sentence, logits, rng))
     return examples
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    characters: Tensor  # i64 [B, T]
-    tags: Tensor  # i64 [B, T]
-    lengths: Tensor  # i64 [B]
-    pauses: Tensor  # f32 [B, T]; -1 not known
-    positions: Tensor  # i64 [K], into [B * T]
-    classes: Tensor  # i64 [K, N]
-    weights: Tensor  # f32 [K, N]
-
-
-def collate(examples: Sequence[Example]) -> Batch:
-    def pad(arrays: Sequence[np.ndarray], value: int) -> Tensor:
-        tensors = [torch.from_numpy(array) for array in arrays]
-        return nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)
-
-    lengths = [len(example.characters) for example in examples]
-    offsets = [row * max(lengths) for row in range(len(examples))]
-    return Batch(
-        characters=pad([example.characters for example in examples], 0),
-        tags=pad([example.tags for example in examples], 0),
-        lengths=torch.tensor(lengths),
-        pauses=pad([example.pauses for example in examples], -1).float(),
-        positions=torch.from_numpy(
-            np.concatenate([e.positions + offset for e, offset in zip(examples, offsets, strict=True)])
-        ),
-        classes=torch.from_numpy(np.concatenate([example.classes for example in examples])),
-        weights=torch.from_numpy(np.concatenate([example.weights for example in examples])),
-    )
-
-
-def batches(examples: Sequence[Example], rng: random.Random) -> Iterator[Batch]:
-    """Batches of sentences of like length, in random order."""
-    ordered = sorted(examples, key=lambda example: len(example.characters) + rng.random() * 4)
-    groups: list[list[Example]] = [[]]
-    for example in ordered:
-        if (len(groups[-1]) + 1) * len(example.characters) > BATCH_CHARACTERS:
-            groups.append([])
-        groups[-1].append(example)
-    rng.shuffle(groups)
-    return (collate(group) for group in groups if group)
 
 
 class Trainer:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -15,97 +14,18 @@ from pipeline.audio.features import MelSpectrogram
 from pipeline.text.inventory import text_symbols
 from pipeline.training.voice.dataset import LANGUAGES, SPEAKERS_FILE, Dataset, Item, Shard, read_tokens, write_tokens
 from pipeline.training.voice.espeak import Espeak
-from pipeline.training.voice.features import MEL_HOP, PitchTracker, fill_unvoiced, token_pitch
+from pipeline.training.voice.features import MEL_HOP, PitchTracker, fill_unvoiced
+from pipeline.training.voice.school import School, Taught, fit_units, pitch_bounds
 from pipeline.training.voice.sentences import Sentence, Sentences, load_sources
-from pipeline.training.voice.sources import Source
-from pipeline.training.voice.speakers import SPEAKERS, Speaker
-from pipeline.training.voice.teacher import SILENCE, Lesson, Teacher
-from pipeline.training.voice.units import UNITS_FILE, Coverage, Grid, Units, choose_units
-from pipeline.types import F32, I64
+from pipeline.training.voice.speakers import SPEAKERS
+from pipeline.training.voice.teacher import Teacher
+from pipeline.training.voice.units import UNITS_FILE, Grid, Units
+from pipeline.training.voice.word_source import Source
 
-MAX_TOKENS = 320  # 12.8 s
 _SHARD = 1000  # utterances of a file with audio
 _TEXT_SHARD = 3000  # and of one without
 _RARE = 6
 _MEL = MelSpectrogram()
-_LOW, _HIGH = 0.62, 2.3  # the pitch of all speech, as a multiple of the speaker's own
-
-
-@dataclass(frozen=True, slots=True)
-class Taught:
-    """A sentence as a speaker says it; `pitch_hz` f32 [tokens] is 0 where unvoiced."""
-
-    sentence: Sentence
-    speaker: int
-    lesson: Lesson
-    pitch_hz: F32
-
-
-@dataclass
-class School:
-    """Teaches sentences, speaker after speaker, and counts those it could not."""
-
-    teacher: Teacher
-
-    def __post_init__(self) -> None:
-        self.num_dropped: Counter[str] = Counter()
-        self.num_taught: Counter[str] = Counter()
-
-    def teach(self, sentences: Iterable[Sentence], seed: int, speakers: Sequence[Speaker] = SPEAKERS) -> list[Taught]:
-        rng = np.random.default_rng(seed)
-        taught = []
-        for sentence in sentences:
-            speaker = speakers[int(rng.integers(len(speakers)))]
-            lesson = self.teacher.say(sentence.phrases, speaker)
-            if lesson is None or len(lesson.phones) > MAX_TOKENS:
-                self.num_dropped[sentence.language] += 1
-                continue
-            self.num_taught[sentence.language] += 1
-            pitch = token_pitch(lesson.samples, len(lesson.phones), *pitch_bounds(speaker))
-            taught.append(Taught(sentence, SPEAKERS.index(speaker), lesson, pitch))
-        return taught
-
-    def summary(self) -> str:
-        """Share of sentences that were dropped, by language."""
-        return "dropped " + " ".join(
-            f"{language} {self.num_dropped[language] / (self.num_dropped[language] + count):.3f}"
-            for language, count in self.num_taught.items()
-        )
-
-
-def pitch_bounds(speaker: Speaker) -> tuple[float, float]:
-    return _LOW * speaker.pitch_hz, _HIGH * speaker.pitch_hz
-
-
-def measure_bases(taught: Sequence[Taught]) -> dict[str, float]:
-    """The median pitch of each speaker's voiced tokens in Hz."""
-    bases = {}
-    for index, speaker in enumerate(SPEAKERS):
-        pitches = np.concatenate([t.pitch_hz for t in taught if t.speaker == index] or [np.zeros(0, np.float32)])
-        voiced = pitches[pitches > 0]
-        bases[speaker.name] = round(float(np.median(voiced)), 2) if len(voiced) else float(speaker.pitch_hz)
-    return bases
-
-
-def fit_units(taught: Sequence[Taught], grid: Grid) -> tuple[Units, Coverage]:
-    """Units of a corpus; a phone is voiced if most of its tokens are."""
-    voiced: Counter[str] = Counter()
-    heard: Counter[str] = Counter({SILENCE: 1})
-    for one in taught:
-        heard.update(one.lesson.phones)
-        voiced.update(phone for phone, hz in zip(one.lesson.phones, one.pitch_hz, strict=True) if hz > 0)
-    phones = sorted(heard)
-    is_voiced = [phone != SILENCE and voiced[phone] > heard[phone] / 2 for phone in phones]
-    bases = measure_bases(taught)
-    draft = Units(tuple(phones), tuple(is_voiced), grid, bases, np.zeros((0, 3), np.int64))
-    return choose_units(phones, is_voiced, grid, bases, np.concatenate([_combinations(draft, t) for t in taught]))
-
-
-def _combinations(units: Units, taught: Taught) -> I64:
-    index = {name: k for k, name in enumerate(units.phones)}
-    phone = np.array([index[name] for name in taught.lesson.phones], np.int64)
-    level = units.levels(phone, fill_unvoiced(taught.pitch_hz), SPEAKERS[taught.speaker].name)
-    return np.stack([phone, level, taught.lesson.positions], axis=1)
 
 
 def encode(taught: Taught, units: Units, symbol_ids: Mapping[str, int], *, with_audio: bool) -> Item:
@@ -144,17 +64,24 @@ class Plan:
         num_audio: utterances with audio, for flow and vocoder.
         num_text: utterances of tokens alone, for the language model.
         num_held_out: utterances with audio of each language and of mixed ones, whose sentences are in no other set.
+        num_recognizer: utterances of other speakers, for the recogniser.
         weights: of LANGUAGES.
         sentences: optional Mandarin text, see `load_sources`.
     """
 
     num_audio: int = 7000
     num_text: int = 60000
-    num_held_out: int = 60
+    num_held_out: int = 220
+    num_recognizer: int = 2000
     weights: tuple[float, ...] = (0.2, 0.19, 0.15, 0.15, 0.15, 0.16)
     seed: int = 300
     grid: Grid = field(default_factory=Grid)
     sentences: Path | None = None
+
+    def scaled(self, share: float) -> Plan:
+        """A part of the corpus, or more of it; at least two held-out utterances of each language."""
+        names = ("num_audio", "num_text", "num_held_out", "num_recognizer")
+        return replace(self, **{name: max(2, round(getattr(self, name) * share)) for name in names})
 
 
 def build_corpus(folder: Path, plan: Plan) -> None:
@@ -195,7 +122,8 @@ class Library:
             if (self._folder / f"text-{number:02d}.npz").is_file():
                 continue
             seed = self._plan.seed + 1000 + number
-            taught = self._school.teach(self._sentences(seed, _TEXT_SHARD, apart), seed)
+            size = min(_TEXT_SHARD, self._plan.num_text - number * _TEXT_SHARD)
+            taught = self._school.teach(self._sentences(seed, size, apart), seed)
             count = self._write(taught, units, "text", with_audio=False, first=number)
             print(f"text-{number:02d} {count} {self._school.summary()}", flush=True)
 

@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -59,55 +60,70 @@ class Recording:
 
 
 class Espeak:
-    """One per process: the library keeps its state in globals.
+    """Speaks with the library's voices and some variants of them.
 
     Args:
         variants: names of voice variants and their definitions (espeak-ng docs/voices.md), added to the library's own.
     """
 
     def __init__(self, variants: Mapping[str, str]) -> None:
-        try:
-            self._library = ctypes.CDLL(LIBRARY)
-        except OSError as error:
-            raise BundleError(f"{LIBRARY} is missing: apt install libespeak-ng1 espeak-ng-data.") from error
-        self._home = tempfile.TemporaryDirectory(prefix="espeak-")
-        _copy_data(self._data_folder(), Path(self._home.name), variants)
-        self._initialize(Path(self._home.name))
-        self._samples: list[I16] = []
-        self._events: list[tuple[int, str]] = []
-        self._callback = _CALLBACK(self._collect)
-        self._library.espeak_SetSynthCallback(self._callback)
-        self._voice = ""
+        self._library = _open_library()
+        self._library.add(variants)
 
     def speak(self, text: str, voice: str, *, rate: int, pitch: int, pitch_range: int, volume: int) -> Recording:
         """Speaks text, or phonemes between `[[` and `]]`, with e.g. the voice `ja+variant`; rate in words a minute."""
+        return self._library.speak(text, voice, {_RATE: rate, _VOLUME: volume, _PITCH: pitch, _RANGE: pitch_range})
+
+
+class _Library:
+    """The loaded library, whose state is global: initialised a second time, or ended, it may wait forever."""
+
+    def __init__(self) -> None:
+        try:
+            self._functions = ctypes.CDLL(LIBRARY)
+        except OSError as error:
+            raise BundleError(f"{LIBRARY} is missing: apt install libespeak-ng1 espeak-ng-data.") from error
+        self._home = tempfile.TemporaryDirectory(prefix="espeak-")
+        self._variants = _link_data(self._data_folder(), Path(self._home.name))
+        home = os.fsencode(self._home.name)
+        rate = self._functions.espeak_Initialize(_SYNCHRONOUS_RETRIEVAL, 0, home, _PHONEME_EVENTS)
+        if rate != SAMPLE_RATE:
+            raise BundleError(f"espeak-ng starts at {rate} Hz instead of {SAMPLE_RATE}: install espeak-ng-data.")
+        self._samples: list[I16] = []
+        self._events: list[tuple[int, str]] = []
+        self._callback = _CALLBACK(self._collect)
+        self._functions.espeak_SetSynthCallback(self._callback)
+        self._voice = ""
+
+    def add(self, variants: Mapping[str, str]) -> None:
+        for name, definition in variants.items():
+            (self._variants / name).write_text(definition, "utf-8")
+        self._voice = ""
+
+    def speak(self, text: str, voice: str, parameters: Mapping[int, int]) -> Recording:
         if voice != self._voice:
-            if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
+            if self._functions.espeak_SetVoiceByName(voice.encode()) != 0:
                 raise BundleError(f"espeak-ng has no voice {voice!r}: install espeak-ng-data 1.51 or newer.")
             self._voice = voice
-        for parameter, value in ((_RATE, rate), (_VOLUME, volume), (_PITCH, pitch), (_RANGE, pitch_range)):
-            self._library.espeak_SetParameter(parameter, value, 0)
+        for parameter, value in parameters.items():
+            self._functions.espeak_SetParameter(parameter, value, 0)
         self._samples, self._events = [], []
         data = text.encode() + b"\0"
-        self._library.espeak_Synth(
+        self._functions.espeak_Synth(
             data, ctypes.c_size_t(len(data)), 0, _CHARACTER_POSITIONS, 0, _UTF8_WITH_PHONEMES, None, None
         )
         samples = np.concatenate(self._samples) if self._samples else np.zeros(0, np.int16)
         return Recording(samples, self._events)
 
     def _data_folder(self) -> Path:
-        self._initialize(None)
         path = ctypes.c_char_p()
-        self._library.espeak_Info.restype = ctypes.c_char_p
-        self._library.espeak_Info(ctypes.byref(path))
-        self._library.espeak_Terminate()
-        return Path(os.fsdecode(path.value or b""))
-
-    def _initialize(self, home: Path | None) -> None:
-        path = None if home is None else os.fsencode(home)
-        rate = self._library.espeak_Initialize(_SYNCHRONOUS_RETRIEVAL, 0, path, _PHONEME_EVENTS)
-        if rate != SAMPLE_RATE:
-            raise BundleError(f"espeak-ng starts at {rate} Hz instead of {SAMPLE_RATE}: install espeak-ng-data.")
+        self._functions.espeak_ng_InitializePath(None)
+        self._functions.espeak_Info.restype = ctypes.c_char_p
+        self._functions.espeak_Info(ctypes.byref(path))
+        folder = Path(os.fsdecode(path.value or b""))
+        if not (folder / "phontab").is_file():
+            raise BundleError(f"espeak-ng finds no data in {str(folder)!r}: apt install espeak-ng-data.")
+        return folder
 
     def _collect(
         self, samples: ctypes._Pointer[ctypes.c_short], num_samples: int, events: ctypes._Pointer[_Event]
@@ -124,12 +140,17 @@ class Espeak:
         return 0
 
 
-def _copy_data(data: Path, home: Path, variants: Mapping[str, str]) -> None:
-    """A data folder of links to `data`, in which the variants are files of their own."""
+@lru_cache(maxsize=1)
+def _open_library() -> _Library:
+    return _Library()
+
+
+def _link_data(data: Path, home: Path) -> Path:
+    """A data folder of links to `data`; returns its folder of variants, which is its own."""
     folder = home / "espeak-ng-data"
-    (folder / "voices" / "!v").mkdir(parents=True)
+    variants = folder / "voices" / "!v"
+    variants.mkdir(parents=True)
     for entry in data.iterdir():
         if entry.name != "voices":
             (folder / entry.name).symlink_to(entry)
-    for name, definition in variants.items():
-        (folder / "voices" / "!v" / name).write_text(definition, "utf-8")
+    return variants

@@ -34,6 +34,7 @@ from pipeline.types import F32, F64, I16
 
 Progress = Callable[[str], None]
 
+NUM_ORDERS = 50
 _MAX_TONE_LESSONS = 400  # of the teacher's utterances, to learn the tones of a language from
 
 
@@ -126,7 +127,7 @@ def evaluate(
     output: Path,
     *,
     num_per_language: int = 200,
-    num_orders: int = 50,
+    num_orders: int = NUM_ORDERS,
     languages: tuple[str, ...] = LANGUAGES,
     progress: Progress = print,
 ) -> Evaluation:

@@ -16,14 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.errors import BundleError
 from pipeline.model.config import FlowConfig
-from pipeline.training.voice.dataset import Dataset
-from pipeline.training.voice.flow_batches import Batch, Segments, draw
+from pipeline.training.voice.dataset import Dataset, Item
+from pipeline.training.voice.flow_batches import Batch, Segments, draw, whole
 from pipeline.training.voice.flow_model import VoiceFlow, flow_config
 from pipeline.training.voice.loop import Losses, Schedule, Trainer, load_averaged
 from pipeline.training.voice.speakers import speaker_vectors
 from pipeline.training.voice.tables import FactoredTable
 from pipeline.training.voice.units import Units
+from pipeline.types import F32
 
 FRAMES_PER_STEP = 1000
 ENCODER_STEPS, ENCODER_FRAMES_PER_STEP = 250, 2600  # the encoder alone
@@ -115,6 +117,23 @@ def load_flow(data: Path, checkpoint: Path) -> VoiceFlow:
     model = build_flow(data)
     load_averaged(checkpoint, model)
     return model.eval()
+
+
+@torch.inference_mode()
+def flow_mel(model: VoiceFlow, item: Item, seed: int) -> F32:
+    """What ten guided steps make of the teacher's tokens: log mel f32 [T, 80], frame for frame beside the teacher's.
+
+    Raises:
+        BundleError: the utterance has no mel of the teacher's.
+    """
+    if item.mel is None:
+        raise BundleError("the flow is compared with a mel spectrogram, and this dataset has text only.")
+    batch = whole(item, torch.from_numpy(speaker_vectors()))
+    mu = model.mu(batch)
+    noise = torch.randn(batch.mel.shape, generator=torch.Generator().manual_seed(seed))
+    mel = model.flow.solve(noise, mu, model.flow.speaker(batch.speaker), model.flow.condition(mu))
+    made: F32 = mel[0].T.contiguous().numpy()
+    return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,17 @@ class Segments:
         )
 
 
+def whole(item: Item, speakers: Tensor) -> Batch:
+    """One utterance with all its frames; speakers f32 [num_speakers, speaker_size]."""
+    assert item.mel is not None
+    centres = (np.arange(len(item.mel)) + 0.5) / FRAMES_PER_TOKEN - 0.5
+    positions = np.clip(centres, 0.0, len(item.speech) - 1).astype(np.float32)
+    mel = torch.from_numpy(np.ascontiguousarray(item.mel.T))
+    return Batch(
+        torch.from_numpy(item.speech)[None], torch.from_numpy(positions)[None], mel[None], speakers[[item.speaker]]
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Segment:
     tokens: I64  # i64 [N]

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.model.config import EncoderConfig, EstimatorConfig, FlowConfig, RegulatorConfig
+from pipeline.model.config import EstimatorConfig, FlowConfig, RegulatorConfig
 from pipeline.model.flow import MaskedDiffWithXvec
+from pipeline.training.voice.encoders import conformer
 from pipeline.training.voice.flow_batches import Batch, Draws
 from pipeline.training.voice.flow_init import start_straight
 from pipeline.training.voice.tables import FactoredTable
@@ -20,22 +21,7 @@ SEMITONES_PER_OCTAVE = 12
 
 def flow_config(num_tokens: int = 4096) -> FlowConfig:
     """Dimensions of the bundled voice's flow: 7.0 million parameters, 2.8 million products for a frame."""
-    encoder = EncoderConfig(
-        kind="conformer",
-        input_size=128,
-        hidden_size=192,
-        num_heads=4,
-        ff_size=768,
-        num_layers=2,
-        input_layer="linear",
-        activation="swish",
-        normalize_before=True,
-        static_chunk_size=0,
-        has_key_bias=True,
-        dropout=0.0,
-        positional_dropout=0.0,
-        attention_dropout=0.0,
-    )
+    encoder = conformer(input_size=128, num_layers=2)
     estimator = EstimatorConfig(
         in_channels=4 * MEL_BINS,
         out_channels=MEL_BINS,

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.model.config import EncoderConfig, LMConfig, SamplingConfig
+from pipeline.model.config import LMConfig, SamplingConfig
 from pipeline.model.encoder import Encoder, EncoderLayer, RelativeAttention
 from pipeline.model.lm import TransformerLM
+from pipeline.training.voice.encoders import conformer
 from pipeline.training.voice.lm_batches import Batch
 from pipeline.training.voice.tables import FactoredClassifier, FactoredTable, TextTable
 
@@ -28,22 +29,7 @@ NUM_FIRST_LAYERS = 3  # the layers above them start as if they were not there, a
 
 def lm_config() -> LMConfig:
     """The bundled voice's dimensions."""
-    text = EncoderConfig(
-        kind="conformer",
-        input_size=192,
-        hidden_size=192,
-        num_heads=4,
-        ff_size=768,
-        num_layers=3,
-        input_layer="linear",
-        activation="swish",
-        normalize_before=True,
-        static_chunk_size=0,  # a token's length depends on what follows
-        has_key_bias=True,
-        dropout=0.0,
-        positional_dropout=0.0,
-        attention_dropout=0.0,
-    )
+    text = conformer(input_size=192, num_layers=3)  # whole: a token's length depends on what follows
     decoder = replace(
         text,
         kind="transformer",

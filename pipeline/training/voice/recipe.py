@@ -5,23 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 from pipeline.export.export import export
 from pipeline.training.voice.checkpoint import write_checkpoint
 from pipeline.training.voice.corpus import Plan, build_corpus, report
-from pipeline.training.voice.evaluate import evaluate
+from pipeline.training.voice.evaluate import NUM_ORDERS, evaluate
 from pipeline.training.voice.evaluate_report import Evaluation
-from pipeline.training.voice.flow import load_flow, train_flow
+from pipeline.training.voice.flow import flow_mel, load_flow, train_flow
 from pipeline.training.voice.lm import load_lm, train_lm
 from pipeline.training.voice.recognizer import SPLIT, train_recognizer
 from pipeline.training.voice.recognizer_corpus import make_recognizer_corpus
-from pipeline.training.voice.vocoder import train_vocoder
+from pipeline.training.voice.vocoder import remake_mels, train_vocoder
 from pipeline.training.voice.vocoder_f0 import load_vocoder, train_f0
 
 NAME = "cosyvoice-small"
-NUM_RECOGNIZER_SENTENCES = 2000
+NUM_REMADE = 400  # utterances
 DESCRIPTION = "A small synthetic voice in CosyVoice's architecture, taught by espeak-ng; not CosyVoice-300M."
 
 
@@ -43,6 +44,11 @@ class Recipe:
     @property
     def data(self) -> Path:
         return self.folder / "corpus"
+
+    @property
+    def remade(self) -> Path:
+        """Training utterances with the flow's mels in place of the teacher's."""
+        return self.folder / "remade"
 
     @property
     def bundle(self) -> Path:
@@ -67,7 +73,7 @@ def _corpus(recipe: Recipe) -> None:
 
 def _recognizer(recipe: Recipe) -> None:
     if not any(recipe.data.glob(f"{SPLIT}-*.npz")):
-        make_recognizer_corpus(recipe.data, num_sentences=NUM_RECOGNIZER_SENTENCES)
+        make_recognizer_corpus(recipe.data, num_sentences=recipe.plan.num_recognizer)
     _train(recipe, "recognizer", train_recognizer)
 
 
@@ -76,13 +82,17 @@ def _vocoder(recipe: Recipe) -> None:
 
 
 def _f0(recipe: Recipe) -> None:
-    """The vocoder's F0 predictor once more, alone: it is cheap, and tones hang on it."""
+    """The vocoder's F0 predictor once more, alone, on the flow's mels too: it is cheap, and tones hang on it."""
+    if not any(recipe.remade.glob("train-*.npz")):
+        flow = load_flow(recipe.data, recipe.checkpoint("flow"))
+        remake_mels(recipe.data, recipe.remade, partial(flow_mel, flow, seed=0), num_utterances=NUM_REMADE)
     train_f0(
         recipe.data,
         recipe.checkpoint("vocoder"),
         recipe.checkpoint("f0"),
         num_steps=recipe.num_steps("f0"),
         max_seconds=recipe.max_seconds,
+        remade=recipe.remade,
     )
 
 
@@ -112,8 +122,8 @@ STEPS: Mapping[str, Callable[[Recipe], None]] = MappingProxyType(
         "corpus": _corpus,
         "recognizer": _recognizer,
         "vocoder": _vocoder,
-        "f0": _f0,
         "flow": _flow,
+        "f0": _f0,
         "lm": _lm,
         "export": _export,
     }
@@ -131,4 +141,11 @@ def run_recipe(recipe: Recipe, steps: Sequence[str] = tuple(STEPS)) -> None:
 def evaluate_voice(recipe: Recipe, bundle: str | None, output: Path, num_per_language: int) -> Evaluation:
     """Judges the bundle that the recipe made, or another one, on its held-out sentences."""
     judge = recipe.checkpoint("recognizer")
-    return evaluate(bundle or str(recipe.bundle), recipe.data, judge, output, num_per_language=num_per_language)
+    return evaluate(
+        bundle or str(recipe.bundle),
+        recipe.data,
+        judge,
+        output,
+        num_per_language=num_per_language,
+        num_orders=min(NUM_ORDERS, num_per_language),
+    )

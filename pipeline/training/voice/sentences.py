@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pipeline.text.inventory import text_symbols
 from pipeline.training.voice.sources import (
-    Source,
     cantonese_source,
     english_source,
     japanese_source,
@@ -17,6 +16,7 @@ from pipeline.training.voice.sources import (
     mandarin_source,
 )
 from pipeline.training.voice.teacher import Phrase
+from pipeline.training.voice.word_source import Source
 
 _SIZES = (1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 7)  # words of a clause
 _NUM_CLAUSES = (1, 1, 1, 1, 1, 2, 2, 2, 3)

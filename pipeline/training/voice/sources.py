@@ -5,12 +5,9 @@ Training reads a word as serving does, so that a symbol means the same sound in 
 
 from __future__ import annotations
 
-import gzip
 import random
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from itertools import accumulate
 from pathlib import Path
@@ -23,7 +20,7 @@ from pipeline.text.cantonese import jyutping_symbols, load_cantonese
 from pipeline.text.english import load_english
 from pipeline.text.english import number_words as english_number
 from pipeline.text.english_context import contextual
-from pipeline.text.inventory import JA_CONSONANTS, JA_VOWELS, KO_INITIALS, KO_VOWELS, text_symbols
+from pipeline.text.inventory import JA_CONSONANTS, JA_VOWELS, KO_INITIALS, KO_VOWELS
 from pipeline.text.japanese import load_japanese
 from pipeline.text.japanese_dictionary import load_dictionary
 from pipeline.text.kana import kana, kana_symbols
@@ -32,56 +29,15 @@ from pipeline.text.mandarin import mandarin_symbols
 from pipeline.text.mandarin import number_words as chinese_number
 from pipeline.text.pronounce import spoken_pinyin
 from pipeline.text.readings import known_syllables, reading_symbols
-from pipeline.training.voice.notation import Word
+from pipeline.training.voice.ownership import Word
+from pipeline.training.voice.word_source import Source, common_words, packed_table, sayable
 
-Clause = tuple[str, tuple[Word, ...]]  # text, and its words as text symbols
-
-_DRILL_SHARE = 0.2  # of clauses
 _HANZI = re.compile(r"[\u4e00-\u9fff]+")
 _LATIN = re.compile(r"[a-z]+(?:'[a-z]+)?")
 _KATAKANA = re.compile("[ァ-ヺー]+")
 _JA_COST_SCALE = 2500.0  # a word of a cost that is larger by this is said e times less often
 _KO_WRITTEN_CODAS = ("", "", "", "", "", "", *"ㄱㄴㄴㄹㄹㅁㅂㅇㅇㅅㅆㄷㅈㅊㅋㅌㅍㅎㄶㄼㅄㄲㄺ")
 _MAX_DIGITS = 8
-
-
-@dataclass(frozen=True)
-class Source:
-    """One language: what may be said in it.
-
-    Args:
-        read: words as written -> words as text symbols.
-        pick_common, pick_rare: draw one word as written.
-        drills: syllables (or words) as text symbols, so that every sound occurs; dealt out like cards.
-        glue: what stands between written words.
-    """
-
-    language: str
-    read: Callable[[list[str]], tuple[Word, ...]]
-    pick_common: Callable[[random.Random], str]
-    pick_rare: Callable[[random.Random], str]
-    drills: Sequence[Word]
-    glue: str
-    rare_share: float
-    _deck: list[Word] = field(default_factory=list)
-
-    def clause(self, rng: random.Random, size: int) -> Clause:
-        """About `size` words."""
-        if rng.random() < _DRILL_SHARE:
-            return self._drill(rng, size)
-        pick = [self.pick_rare if rng.random() < self.rare_share else self.pick_common for _ in range(size)]
-        written = [choose(rng) for choose in pick]
-        return self.glue.join(written), self.read(written)
-
-    def _drill(self, rng: random.Random, size: int) -> Clause:
-        words = tuple(self._deal(rng) for _ in range(size))
-        return " ".join("".join(symbol.split(":", 1)[1] for symbol in word) for word in words), words
-
-    def _deal(self, rng: random.Random) -> Word:
-        if not self._deck:
-            self._deck.extend(self.drills)
-            rng.shuffle(self._deck)
-        return self._deck.pop()
 
 
 def mandarin_source(sentences: Path | None) -> Source:
@@ -100,7 +56,7 @@ def mandarin_source(sentences: Path | None) -> Source:
     drills = [mandarin_symbols(f"{base}{tone}") for base in sorted(known_syllables()) for tone in "12345"]
     drills += [(*word, "zh:er5") for word in drills if word[0] != "zh:er5" and not word[-1].startswith("zh:er")][::4]
     return Source(
-        "zh", read, lambda rng: rng.choices(words, cum_weights=cumulative)[0], pick_rare, _sayable(drills), "", 0.25
+        "zh", read, lambda rng: rng.choices(words, cum_weights=cumulative)[0], pick_rare, sayable(drills), "", 0.25
     )
 
 
@@ -127,8 +83,8 @@ def _hanzi_runs(file: Path) -> list[str]:
 
 
 def english_source() -> Source:
-    common = _words("en")
-    rare = [word for word, _ in _table("english_words.txt.gz", " ") if _LATIN.fullmatch(word)]
+    common = common_words("en")
+    rare = [word for word, _ in packed_table("english_words.txt.gz", " ") if _LATIN.fullmatch(word)]
     letters = [chr(code) for code in range(ord("A"), ord("Z") + 1)]
     english = load_english()
 
@@ -150,11 +106,11 @@ def english_source() -> Source:
         return "".join(rng.choice(letters) for _ in range(rng.choice((1, 2, 3, 3, 4))))
 
     drills = [symbols(english.phones(word)) for word in rare[::7] + letters * 20]
-    return Source("en", read, lambda rng: rng.choice(common), pick_rare, _sayable(drills), " ", 0.5)
+    return Source("en", read, lambda rng: rng.choice(common), pick_rare, sayable(drills), " ", 0.5)
 
 
 def japanese_source() -> Source:
-    common = _words("ja")
+    common = common_words("ja")
     morae = _japanese_morae()
     dictionary, reader = load_dictionary(), load_japanese()
     cumulative = np.cumsum(np.exp(-dictionary.costs / _JA_COST_SCALE))
@@ -173,7 +129,7 @@ def japanese_source() -> Source:
 
     drills = [*morae, *((*mora, "ja::") for mora in morae), *((*mora, "ja:N") for mora in morae)]
     drills += [(*first, "ja:Q", *second) for first, second in zip(morae[::3], morae, strict=False) if len(second) > 1]
-    return Source("ja", read, lambda rng: rng.choice(common), pick_rare, _sayable(drills), " ", 0.6)
+    return Source("ja", read, lambda rng: rng.choice(common), pick_rare, sayable(drills), " ", 0.6)
 
 
 def _invented_japanese(rng: random.Random, morae: Sequence[Word]) -> str:
@@ -203,7 +159,7 @@ def _japanese_morae() -> list[Word]:
 
 
 def korean_source() -> Source:
-    common = _words("ko")
+    common = common_words("ko")
     frequent = [char for word in common for char in word]
 
     def syllable(rng: random.Random) -> str:
@@ -221,13 +177,13 @@ def korean_source() -> Source:
     plain = [(*([f"ko:{c}"] if c else []), f"ko:{v}") for c in KO_INITIALS for v in KO_VOWELS]
     codas = [f"ko:{coda}_" for coda in ("k", "n", "t", "l", "m", "p", "ng")]
     drills: list[Word] = [*plain, *((*word, codas[k % len(codas)]) for k, word in enumerate(plain))]
-    return Source("ko", read, lambda rng: rng.choice(common), pick_rare, _sayable(drills), " ", 0.5)
+    return Source("ko", read, lambda rng: rng.choice(common), pick_rare, sayable(drills), " ", 0.5)
 
 
 def cantonese_source() -> Source:
-    common = _words("yue")
+    common = common_words("yue")
     cantonese = load_cantonese()
-    table = _table("cantonese.tsv.gz", "\t")
+    table = packed_table("cantonese.tsv.gz", "\t")
     rare = [word for word, _ in table if 2 <= len(word) <= 5]
 
     def pick_rare(rng: random.Random) -> str:
@@ -237,21 +193,4 @@ def cantonese_source() -> Source:
         return tuple(jyutping_symbols(syllable) for syllable in cantonese.read("".join(written)) if syllable)
 
     drills = sorted({jyutping_symbols(s) for _, reading in table for s in reading.split(" ")})
-    return Source("yue", read, lambda rng: rng.choice(common), pick_rare, _sayable(drills), "", 0.5)
-
-
-def _sayable(words: Sequence[Word]) -> list[Word]:
-    known = frozenset(text_symbols())
-    return [word for word in words if word and known.issuperset(word)]
-
-
-def _table(name: str, separator: str) -> list[tuple[str, str]]:
-    """Words and readings of a packed table of the text frontend."""
-    lines = gzip.decompress((files("pipeline.text") / "data" / name).read_bytes()).decode().splitlines()
-    rows = (line.partition(separator) for line in lines if not line.startswith("#"))
-    return [(word, reading) for word, _, reading in rows]
-
-
-@lru_cache(maxsize=8)
-def _words(language: str) -> list[str]:
-    return (files("pipeline.training.voice") / "data" / f"words_{language}.txt").read_text("utf-8").split()
+    return Source("yue", read, lambda rng: rng.choice(common), pick_rare, sayable(drills), "", 0.5)

@@ -13,7 +13,8 @@ import numpy as np
 
 from pipeline.training.voice.espeak import SAMPLE_RATE, WORD, Espeak, Recording
 from pipeline.training.voice.features import TOKEN_SAMPLES
-from pipeline.training.voice.notation import NOTATIONS, Notation, Word
+from pipeline.training.voice.notation import NOTATIONS, Notation
+from pipeline.training.voice.ownership import Word
 from pipeline.training.voice.speakers import RATE, Speaker
 from pipeline.types import F64, I16, I64
 

@@ -50,15 +50,22 @@ def train_f0(
     *,
     num_steps: int,
     max_seconds: float = math.inf,
+    remade: Path | None = None,
     config: HiFTConfig = VOCODER,
 ) -> None:
-    """From the averaged predictor of a vocoder's checkpoint to a checkpoint of the predictor alone; resumes."""
+    """From the averaged predictor of a vocoder's checkpoint to a checkpoint of the predictor alone; resumes.
+
+    Args:
+        remade: a dataset whose mels the flow made (`remake_mels`); half of the examples then come from there, because
+            it is in the flow's mels that the melody must be found again.
+    """
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     net = new_vocoder(config)
     load_averaged(vocoder, net)
     predictor = net.f0_predictor
-    segments = Segments([Dataset.open(data, "train")], _NUM_FRAMES, config.samples_per_frame)
+    datasets = [Dataset.open(folder, "train") for folder in (data, remade) if folder is not None]
+    segments = Segments(datasets, _NUM_FRAMES, config.samples_per_frame)
     trainer = Trainer(predictor, Schedule(LEARNING_RATE, num_steps), checkpoint, clip=100.0)
     trainer.run(F0Losses(predictor, segments, _BATCH_SIZE), max_seconds)
 

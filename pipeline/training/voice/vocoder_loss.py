@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from pipeline.audio.features import MelSpectrogram
 
-WINDOWS = (1024, 512, 256, 128, 64)  # samples; the hop is a quarter
+WINDOWS = (2048, 1024, 512, 256, 128, 64)  # samples; the hop is a quarter. The longest parts a deep voice's harmonics
+_MEL_WINDOW = 1024
 _TINY = 1e-7  # under the root
 _FLOOR = 1e-3  # of a magnitude before its logarithm: the teacher's quantisation noise
 _MEL_FLOOR = 1e-4
@@ -23,7 +24,7 @@ class SpectralLoss(nn.Module):
     """Multi-resolution STFT loss (arXiv 1910.11480) and the L1 distance of log mels.
 
     Args:
-        windows: the first is also the mel's.
+        windows: in samples; the mel's, 1024, among them.
     """
 
     filters: Tensor
@@ -32,7 +33,7 @@ class SpectralLoss(nn.Module):
         super().__init__()
         self._windows = tuple(windows)
         self._hanns = {size: torch.hann_window(size) for size in windows}
-        filters = MelSpectrogram(n_fft=self._windows[0]).filters
+        filters = MelSpectrogram(n_fft=_MEL_WINDOW).filters
         self.register_buffer("filters", torch.from_numpy(filters.T.astype(np.float32)), persistent=False)
 
     def forward(self, made: Tensor, true: Tensor) -> Tensor:
@@ -42,7 +43,7 @@ class SpectralLoss(nn.Module):
             near, far = self._magnitude(made, size), self._magnitude(true, size)
             convergence = torch.linalg.norm(near - far) / (torch.linalg.norm(far) + _FLOOR)
             total = total + _log_distance(near, far, _FLOOR) + _CONVERGENCE_SHARE * convergence
-            if size == self._windows[0]:
+            if size == _MEL_WINDOW:
                 total = total + _MEL_SHARE * _log_distance(self._mel(near), self._mel(far), _MEL_FLOOR)
         return total
 

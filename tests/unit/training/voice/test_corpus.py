@@ -9,25 +9,17 @@ import numpy as np
 import pytest
 
 from pipeline.text.inventory import text_symbols
-from pipeline.training.voice.corpus import (
-    School,
-    Taught,
-    encode,
-    fit_units,
-    measure_bases,
-    pitch_bounds,
-    report,
-    write_items,
-    write_tables,
-)
+from pipeline.training.voice.corpus import Plan, encode, report, write_items, write_tables
 from pipeline.training.voice.dataset import Dataset, read_tokens
 from pipeline.training.voice.features import PitchTracker, fill_unvoiced, token_pitch
-from pipeline.training.voice.notation import Word
+from pipeline.training.voice.ownership import Word
+from pipeline.training.voice.school import School, Taught, fit_units, measure_bases, pitch_bounds
 from pipeline.training.voice.sentences import Sentence, Sentences
-from pipeline.training.voice.sources import Source, cantonese_source, japanese_source, korean_source
+from pipeline.training.voice.sources import cantonese_source, japanese_source, korean_source
 from pipeline.training.voice.speakers import SPEAKERS
 from pipeline.training.voice.teacher import SILENCE, Lesson, Phrase
 from pipeline.training.voice.units import Grid
+from pipeline.training.voice.word_source import Source
 from pipeline.types import I16
 
 RATE = 22050
@@ -179,3 +171,9 @@ def test_a_corpus_is_written_in_numbered_files_and_described(tmp_path: Path) -> 
     assert len(first.mel) == len(first.f0) == 8820 // 256
     assert [units.phones[units.table[k][0]] for k in first.speech[:2]] == [SILENCE, "zh:a"]
     assert "zh: 4 utterances" in report(tmp_path, "train")
+
+
+def test_a_plan_can_be_made_smaller_but_keeps_two_sentences_of_each_kind() -> None:
+    half, tiny = Plan().scaled(0.5), Plan(num_audio=8).scaled(0.001)
+    assert (half.num_audio, half.num_text) == (Plan().num_audio // 2, Plan().num_text // 2)
+    assert (tiny.num_audio, tiny.num_held_out, tiny.num_recognizer) == (2, 2, 2)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.bench import renderings
 from pipeline.export.checkpoint import load_checkpoint
 from pipeline.export.export import write_graphs
 from pipeline.model.config import FlowConfig
@@ -16,7 +17,6 @@ from pipeline.model.estimator import ConditionalDecoder
 from pipeline.model.flow import MaskedDiffWithXvec
 from pipeline.runtime.bundle import Bundle, new_bundle
 from pipeline.training.voice import flow as training
-from pipeline.training.voice import flow_distance
 from pipeline.training.voice.dataset import Dataset, Item, Shard
 from pipeline.training.voice.flow import evaluate
 from pipeline.training.voice.flow_batches import FRAMES_PER_TOKEN, Batch, Segments, draw
@@ -185,6 +185,13 @@ def test_the_folded_checkpoint_encodes_alike(model: VoiceFlow) -> None:
     torch.testing.assert_close(flow.mu(batch.tokens), model.mu(whole), atol=1e-4, rtol=1e-3)
 
 
+def test_the_flow_makes_a_frame_for_each_of_the_teachers(model: VoiceFlow) -> None:
+    made = training.flow_mel(model, item(30, 0), seed=5)
+    assert made.shape == (30 * 882 // 256, BINS)
+    assert np.array_equal(made, training.flow_mel(model, item(30, 0), seed=5))
+    assert not np.array_equal(made, training.flow_mel(model, item(30, 0), seed=6))
+
+
 def test_training_learns_stops_and_resumes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -203,7 +210,7 @@ def test_training_learns_stops_and_resumes(
 
 
 def test_solvers_are_measured_against_many_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow_distance, "REFERENCE_STEPS", 20)
+    monkeypatch.setattr(renderings, "REFERENCE_STEPS", 20)
     with new_bundle(tmp_path / "small") as path:
         write_graphs(load_checkpoint(REFERENCE), path, ["fp32", "int8"], "small", lambda line: None)
     bundle = Bundle.open(tmp_path / "small")

@@ -24,12 +24,15 @@ def test_a_model_is_trained_on_the_corpus_for_a_share_of_its_steps(part: str, tm
     calls: list[tuple[tuple[Path, ...], dict[str, float]]] = []
     monkeypatch.setattr(recipes, f"train_{part}", lambda *folders, **limits: calls.append((folders, limits)))
     monkeypatch.setattr(recipes, "make_recognizer_corpus", lambda *_, **__: 0)
+    monkeypatch.setattr(recipes, "load_flow", lambda *_: None)
+    monkeypatch.setattr(recipes, "remake_mels", lambda *_, **__: 0)
     recipe = Recipe(tmp_path, scale=0.5, max_seconds=60.0)
     run_recipe(recipe, [part])
     ((folders, limits),) = calls
     assert folders[0] == tmp_path / "corpus"
     assert folders[-1] == tmp_path / "checkpoints" / f"{part}.pt"
-    assert limits == {"num_steps": NUM_STEPS[part] // 2, "max_seconds": 60.0}
+    remade = {"remade": tmp_path / "remade"} if part == "f0" else {}
+    assert limits == {"num_steps": NUM_STEPS[part] // 2, "max_seconds": 60.0, **remade}
 
 
 def test_the_command_line_refuses_an_unknown_step(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

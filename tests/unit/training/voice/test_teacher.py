@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.training.voice.espeak import Recording
-from pipeline.training.voice.notation import NOTATIONS, Word, share_out
+from pipeline.training.voice.notation import NOTATIONS
+from pipeline.training.voice.ownership import Word, share_out
 from pipeline.training.voice.speakers import SPEAKERS, speaker_vectors
 from pipeline.training.voice.teacher import SILENCE, Lesson, Phrase, Teacher, token_starts
 
