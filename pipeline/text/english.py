@@ -8,11 +8,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from pipeline.text.english_endings import BEGINNINGS, ENDINGS, plural
-from pipeline.text.english_espeak import EspeakEnglish, load_espeak_english
-from pipeline.text.english_espeak import english_symbols as english_symbols
 from pipeline.text.english_letters import load_letter_model
 from pipeline.text.english_words import WordTable
 from pipeline.text.readings import letter_name
@@ -129,14 +127,6 @@ class English:
             if first is not None and second is not None:
                 return first + tuple(phone.replace("1", "2") for phone in second)
         return None
-
-    @cached_property
-    def espeak(self) -> EspeakEnglish:
-        """The word list of the voice whose phones are not ARPAbet."""
-        return load_espeak_english()
-
-    def pronounce(self, word: str) -> str:
-        return self.espeak.pronounce(word)
 
 
 def _plain(word: str) -> str:

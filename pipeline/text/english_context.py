@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from pipeline.text.english import load_english
@@ -170,11 +170,14 @@ def with_context(script: Script) -> Script:
     """The script with readings for those words in its English parts that have none."""
     if LANGUAGE not in script.languages:
         return script
+    found = list(contextual(script.text))
+    if not found:
+        return script
     readings: list[Reading] = list(script.readings)
     sources = list(script.sources)
-    for start, end, phones in contextual(script.text):
+    for start, end, phones in found:
         is_open = all(reading is None for reading in readings[start:end])
         if is_open and script.languages[start] == LANGUAGE and script.sources[start] == "tokenizer":
             readings[start:end] = [phones, *[""] * (end - start - 1)]
             sources[start:end] = ["rule"] * (end - start)
-    return replace(script, readings=tuple(readings), sources=tuple(sources))
+    return Script(script.text, script.languages, tuple(readings), tuple(sources))

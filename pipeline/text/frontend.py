@@ -149,8 +149,11 @@ class Frontend:
 
     def _split(self, script: Script, *, is_first: bool, with_pauses: bool) -> Iterator[_Piece]:
         first_length = self._config.first_piece_length if is_first else None
-        for part in script.pieces(split(script.text, self._config.max_piece_length, first_length, break_places)):
-            yield from self._fitting(_with_pauses(part) if with_pauses and self._has_pauses else part)
+        parts = list(script.pieces(split(script.text, self._config.max_piece_length, first_length, break_places)))
+        if with_pauses and self._has_pauses:
+            parts = list(map(_with_pauses, parts))
+        for part in parts:
+            yield from self._fitting(part)
 
     @cached_property
     def _has_pauses(self) -> bool:
@@ -216,6 +219,8 @@ def _passages(segments: Sequence[Segment]) -> list[_Passage]:
 def _with_pauses(script: Script) -> Script:
     """The script with short silences in long Chinese clauses where a reader would make them."""
     marks = [place for place in pause_marks(script.text) if script.languages[place] == "zh"]
+    if not marks:
+        return script
     parts = [script[start:end] for start, end in pairwise([0, *marks, len(script.text)])]
     pauses = [Script.fixed(PAUSE, "zh", (None,), "model") for _ in marks]
     return Script.join(part for pair in zip(parts, [*pauses, Script.plain("", "zh")], strict=True) for part in pair)

@@ -109,32 +109,37 @@ def _extra_words(run: str, known_starts: frozenset[int]) -> Iterator[tuple[Word,
 
 def _cheapest(nodes: _Nodes, connection: NDArray[np.int16], length: int) -> list[int]:
     """The path of least cost from 0 to `length` (Viterbi)."""
-    total = nodes.costs.copy()
-    back = np.full(len(total), -1)
+    edge = len(nodes.costs)  # a node in the place of both ends of the text
+    steps = _steps(nodes, edge, length)
+    classes = np.append(nodes.classes, EDGE)
+    rights = np.repeat([node for node, _ in steps], [len(before) for _, before in steps])
+    joins = connection[classes[rights], classes[[left for _, before in steps for left in before]]].tolist()
+    total, back = [*nodes.costs.tolist(), 0], [edge] * (edge + 1)
+    position = 0
+    for node, before in steps:
+        joined, position = position, position + len(before)
+        through = [total[left] + join for left, join in zip(before, joins[joined:position], strict=True)]
+        least = min(through)
+        back[node] = before[through.index(least)]
+        total[node] += least
+    path = [back[edge]]
+    while (node := back[path[-1]]) != edge:
+        path.append(node)
+    return path[::-1]
+
+
+def _steps(nodes: _Nodes, edge: int, length: int) -> list[tuple[int, list[int]]]:
+    """Each node that a path can reach, with the nodes that it may follow, from left to right; the end is the last."""
     ends = nodes.ends.tolist()
     bounds = np.searchsorted(nodes.starts, np.arange(length + 1)).tolist()
-    ending: list[list[int]] = [[] for _ in range(length + 1)]
-    for place, (low, high) in enumerate(pairwise(bounds)):
-        before = ending[place]
-        if low == high or (place and not before):
-            continue
-        kinds = nodes.classes[low:high]
-        if place == 0:
-            total[low:high] += connection[kinds, EDGE]
-        else:
-            through = connection[kinds[:, None], nodes.classes[before]] + total[before]
-            best = through.argmin(1)
-            back[low:high] = np.take(before, best)
-            total[low:high] += through.min(1)
-        for node in range(low, high):
-            ending[ends[node]].append(node)
-    last = ending[length]
-    node = last[int((connection[EDGE, nodes.classes[last]] + total[last]).argmin())]
-    path = []
-    while node >= 0:
-        path.append(node)
-        node = int(back[node])
-    return path[::-1]
+    ending: list[list[int]] = [[edge], *([] for _ in range(length))]
+    steps: list[tuple[int, list[int]]] = []
+    for before, (low, high) in zip(ending, pairwise(bounds), strict=False):
+        if before:
+            for node in range(low, high):
+                steps.append((node, before))
+                ending[ends[node]].append(node)
+    return [*steps, (edge, ending[length])]
 
 
 def symbols(text: str) -> list[str]:

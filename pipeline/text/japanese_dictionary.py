@@ -56,7 +56,7 @@ class JapaneseDictionary:
         self._firsts = (np.cumsum(counts, dtype=np.int32) - counts)[order]
         self._counts = counts[order]
         self.classes, self.costs, self.connection = classes, costs, connection
-        self._sounds = sounds.tobytes()
+        self._sounds = (sounds.astype("<u2") + _FIRST_KANA).tobytes().decode("utf-16-le")
         self._sound_ends = np.cumsum(sound_lengths, dtype=np.int32)
         self._sound_lengths = sound_lengths
         self._max_length = int(lengths.max())
@@ -89,7 +89,7 @@ class JapaneseDictionary:
     def sound(self, entry: int) -> str:
         """An entry's katakana, as it is pronounced."""
         end = int(self._sound_ends[entry])
-        return "".join(chr(_FIRST_KANA + code) for code in self._sounds[end - int(self._sound_lengths[entry]) : end])
+        return self._sounds[end - int(self._sound_lengths[entry]) : end]
 
 
 def _surface_hashes(surfaces: NDArray[np.uint16], lengths: NDArray[np.uint8]) -> NDArray[np.uint64]:

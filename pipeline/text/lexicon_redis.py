@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pipeline.errors import LexiconUnavailable, MissingExtra
-from pipeline.text.lexicon import Entry, stored_entry
+from pipeline.text.lexicon_entry import Entry, stored_entry
 
 _ENTRIES = "{cosyvoice-serve}:lexicon:entries"  # a hash of word -> [kind, value]; the braces keep both keys together
 _VERSION = "{cosyvoice-serve}:lexicon:version"

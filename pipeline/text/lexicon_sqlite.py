@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import LexiconUnavailable
-from pipeline.text.lexicon import Entry, stored_entry
+from pipeline.text.lexicon_entry import Entry, stored_entry
 
 _READ_TIMEOUT_S = 0.25  # a text waits for it
 _WRITE_TIMEOUT_S = 2.0

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
+from types import MappingProxyType
 
 from pipeline.errors import BundleError
 from pipeline.text import english, korean, mandarin
-from pipeline.text.english import english_symbols, load_english
+from pipeline.text.english import load_english
 from pipeline.text.inventory import PAUSE, START
 from pipeline.text.kana import kana_symbols
-from pipeline.text.mandarin import load_mandarin, mandarin_symbols
+from pipeline.text.mandarin import mandarin_symbols
 from pipeline.text.pronounce import spoken_pinyin
 from pipeline.text.reader import pronounce
-from pipeline.text.readings import Reading, espeak_reading_symbols, reading_symbols
+from pipeline.text.readings import Reading, reading_symbols
 from pipeline.text.script import Script
 from pipeline.text.spans import spans
 
@@ -61,12 +61,7 @@ class TokenTable:
             raise BundleError(f"{file} is missing: export the bundle again.")
         return cls({symbol: index for index, symbol in enumerate(file.read_text("utf-8").splitlines())})
 
-    def __contains__(self, symbol: str) -> bool:
-        return symbol in self._ids
-
     def _id_of(self, symbol: str) -> int | None:
-        if symbol in ("?", "!") and PAUSE not in self:
-            symbol = "."  # a voice without pauses was trained with full stops only
         for candidate in (symbol, *_neighbours(symbol)):
             if candidate in self._ids:
                 return self._ids[candidate]
@@ -74,35 +69,12 @@ class TokenTable:
 
 
 def _neighbours(symbol: str) -> list[str]:
-    """The same sound with another tone or stress, then the plain vowel."""
+    """The same sound with another tone."""
     if symbol.startswith("zh:"):
         return [symbol[:-1] + tone for tone in "51423"]
     if symbol.startswith("yue:"):
         return [symbol[:-1] + tone for tone in "361254"]
-    if not symbol.startswith("en:"):
-        return []
-    with_stress = [symbol[:-1] + stress for stress in "102"]
-    plain = re.match(r"en:[A-Za-z@0-9]", symbol)
-    return with_stress + ([plain.group() + stress for stress in ("", "1", "0")] if plain else [])
-
-
-@dataclass(frozen=True, slots=True)
-class Sounds:
-    """What one voice makes of its text.
-
-    Args:
-        read: text -> readings, where none are handed in; one per character.
-        reading: symbols of a reading.
-        word: symbols of a word in Latin letters.
-        runs: script -> symbols of a run of it that has no reading.
-        ends: mark -> the mark that takes its place at the end.
-    """
-
-    read: Callable[[str], Sequence[Reading]]
-    reading: Callable[[str], Iterable[str]]
-    word: Callable[[str], Iterable[str]]
-    runs: Mapping[str, Callable[[str], Iterable[str]]]
-    ends: Mapping[str, str]
+    return []
 
 
 class PhonemeTokenizer:
@@ -110,14 +82,14 @@ class PhonemeTokenizer:
 
     takes_readings = True
 
-    def __init__(self, table: TokenTable, sounds: Sounds) -> None:
+    def __init__(self, table: TokenTable) -> None:
         self._table = table
-        self._sounds = sounds
+        self._english = load_english()
 
     @classmethod
     def open(cls, folder: Path) -> PhonemeTokenizer:
-        table = TokenTable.open(folder / TOKENS_FILE)
-        return cls(table, five_languages() if PAUSE in table else two_languages())
+        """Raises BundleError if the folder has no table."""
+        return cls(TokenTable.open(folder / TOKENS_FILE))
 
     def encode(self, text: str, readings: Sequence[Reading] | None = None) -> list[int]:
         """Ids of the text; empty when nothing in it can be spoken. `readings` is one per character."""
@@ -127,8 +99,8 @@ class PhonemeTokenizer:
     def symbols(self, text: str, readings: Sequence[Reading] | None = None) -> list[str]:
         """Start mark, then the symbols of each clause and its closing mark; the last one ends a sentence."""
         text, readings = _expand_numbers(text.replace("’", "'"), readings or [None] * len(text))
-        if all(reading is None for reading in readings):
-            readings = self._sounds.read(text)
+        if readings.count(None) == len(readings):
+            readings = _script_readings(text)
         symbols = [START]
         for unit in _UNIT.finditer(text):
             if mark := _MARKS.get(unit.group()):
@@ -138,22 +110,32 @@ class PhonemeTokenizer:
         if len(symbols) == 1:
             return []
         _put_mark(symbols, PAUSE)
-        symbols[-1] = self._sounds.ends.get(symbols[-1], symbols[-1])
+        if symbols[-1] in (PAUSE, ","):
+            symbols[-1] = "."
         return symbols
 
-    def _unit_symbols(self, unit: str, readings: Sequence[Reading]) -> Iterator[str]:
+    def _unit_symbols(self, unit: str, readings: Sequence[Reading]) -> Iterable[str]:
         if unit[0].isascii():
             given = [reading for reading in readings if reading is not None]
-            yield from self._sounds.reading(" ".join(given)) if given else self._sounds.word(unit)
-            return
-        for is_given, group in groupby(zip(unit, readings, strict=True), key=lambda pair: pair[1] is not None):
-            pairs = list(group)
-            if is_given:
-                for reading in filter(None, (reading for _, reading in pairs)):
-                    yield from self._sounds.reading(reading)
-            else:
-                for part in _RUN.finditer("".join(char for char, _ in pairs)):
-                    yield from self._sounds.runs.get(part.lastgroup or "", _silence)(part.group())
+            return reading_symbols(" ".join(given)) if given else self._word(unit)
+        if None not in readings:
+            return chain.from_iterable(map(reading_symbols, filter(None, readings)))
+        return _mixed_symbols(unit, readings)
+
+    def _word(self, word: str) -> Iterable[str]:
+        return (f"en:{phone}" for phone in self._english.phones(word))
+
+
+def _mixed_symbols(unit: str, readings: Sequence[Reading]) -> Iterator[str]:
+    """Of characters that have readings beside others that have none."""
+    for is_given, group in groupby(zip(unit, readings, strict=True), key=lambda pair: pair[1] is not None):
+        pairs = list(group)
+        if is_given:
+            for reading in filter(None, (reading for _, reading in pairs)):
+                yield from reading_symbols(reading)
+        else:
+            for part in _RUN.finditer("".join(char for char, _ in pairs)):
+                yield from _SYMBOLS_OF[part.lastgroup or ""](part.group())
 
 
 def _put_mark(symbols: list[str], mark: str) -> None:
@@ -164,40 +146,18 @@ def _put_mark(symbols: list[str], mark: str) -> None:
         symbols.append(mark)
 
 
-def _silence(_: str) -> Iterable[str]:
-    return ()
-
-
-def five_languages() -> Sounds:
-    """The bundled voice: CMUdict's phones, all languages, questions, pauses."""
-    english = load_english()
-    return Sounds(
-        read=_script_readings,
-        reading=reading_symbols,
-        word=lambda word: [f"en:{phone}" for phone in english.phones(word)],
-        runs={"han": _mandarin, "kana": kana_symbols, "hangul": korean.symbols},
-        ends={PAUSE: ".", ",": "."},
-    )
-
-
-def two_languages() -> Sounds:
-    """A voice of Chinese and English with espeak's phones, which knows full stops and commas only."""
-    english, mandarin = load_english(), load_mandarin()
-    return Sounds(
-        read=lambda text: [None] * len(text),
-        reading=espeak_reading_symbols,
-        word=lambda word: english_symbols(english.pronounce(word)),
-        runs={"han": lambda run: [s for syllable in mandarin.spoken(run) for s in mandarin_symbols(syllable)]},
-        ends=dict.fromkeys(_RANK, "."),
-    )
-
-
 def _script_readings(text: str) -> Sequence[Reading]:
     return pronounce(Script.join(Script.plain(part, language) for part, language in spans(text))).readings
 
 
 def _mandarin(run: str) -> list[str]:
     return [symbol for syllable in spoken_pinyin(run) for symbol in mandarin_symbols(syllable)]
+
+
+# script -> symbols of a run of it that has no reading
+_SYMBOLS_OF: Mapping[str, Callable[[str], Iterable[str]]] = MappingProxyType(
+    {"han": _mandarin, "kana": kana_symbols, "hangul": korean.symbols}
+)
 
 
 def _expand_numbers(text: str, readings: Sequence[Reading]) -> tuple[str, Sequence[Reading]]:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from operator import add
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ class PhraseTable:
         A phrase lies inside one word or covers whole words, so that 了解 is not found in 为了|解决.
         """
         end = 0
-        for start in range(len(text) - 1):
-            if start >= end and (longest := self._longest.get(text[start : start + 2])):
+        for start, longest in enumerate(map(self._longest.get, map(add, text, text[1:]))):
+            if longest and start >= end:
                 match = self._match_at(text, start, min(start + longest, len(text)), word_of)
                 if match:
                     yield match

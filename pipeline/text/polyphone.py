@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file
-from itertools import pairwise
+from itertools import groupby, pairwise, repeat
+from operator import ne
 
 import numpy as np
 
@@ -19,23 +20,22 @@ UNKNOWN_ROW, BEGIN_ROW, END_ROW = 1, 2, 3
 FIRST_ROW = 4  # of the embedding, that is a character
 SINGLE, BEGIN, MIDDLE, END = range(4)
 HINT_BONUS = 7.0  # best on held-out sentences of the CPP dev split
+_TAGS = {(True, True): SINGLE, (True, False): BEGIN, (False, False): MIDDLE, (False, True): END}  # begins, ends
 MAX_CONTEXT = 256  # characters given to the network at once; it sees some tens of characters far
 
 
 def words_of(segmenter: Segmenter, text: str) -> list[int]:
     """For each character, the number of its word. Without the hidden Markov model: unknown words stay characters."""
     word_of: list[int] = []
-    for number, word in enumerate(segmenter.cut(text, HMM=False)):
+    for number, word in enumerate(segmenter.cut(text)):
         word_of += [number] * len(word)
     return word_of
 
 
 def tags_of(word_of: Sequence[int]) -> I64:
     """i64 [T + 2]: whether a character is a word, or begins, continues or ends one; begin and end are words."""
-    starts = [left != right for left, right in pairwise([-1, *word_of])]
-    ends = [*starts[1:], True]
-    tags = {(True, True): SINGLE, (True, False): BEGIN, (False, False): MIDDLE, (False, True): END}
-    return np.array([SINGLE, *(tags[pair] for pair in zip(starts, ends, strict=True)), SINGLE], np.int64)
+    edges = [True, *map(ne, word_of, word_of[1:]), True]  # whether a word begins or ends before each character
+    return np.array([SINGLE, *map(_TAGS.__getitem__, pairwise(edges)), SINGLE] if word_of else [SINGLE] * 2, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class Vocabulary:
     classes: tuple[str, ...]
     class_ids: Mapping[str, int]
     candidates: Mapping[str, I64]  # character -> i64 [n], ids of its readings
+    padded: Mapping[str, I64]  # as `candidates`, all of one length, the first id again where there are no more
 
     @staticmethod
     def build(
@@ -53,7 +54,9 @@ class Vocabulary:
     ) -> Vocabulary:
         class_ids = {syllable: k for k, syllable in enumerate(classes)}
         ids = {char: np.array([class_ids[s] for s in readings], np.int64) for char, readings in candidates.items()}
-        return Vocabulary(characters, tuple(classes), class_ids, ids)
+        longest = max(map(len, ids.values()), default=0)
+        padded = {char: np.append(row, np.repeat(row[:1], longest - len(row))) for char, row in ids.items()}
+        return Vocabulary(characters, tuple(classes), class_ids, ids, padded)
 
     @staticmethod
     def from_json(text: str) -> Vocabulary:
@@ -74,8 +77,7 @@ class Vocabulary:
 
     def encode(self, text: str) -> I64:
         """i64 [T + 2]: the rows of the characters between begin and end."""
-        get = self.characters.get
-        return np.array([BEGIN_ROW, *(get(char, UNKNOWN_ROW) for char in text), END_ROW], np.int64)
+        return np.array([BEGIN_ROW, *map(self.characters.get, text, repeat(UNKNOWN_ROW)), END_ROW], np.int64)
 
 
 class PolyphoneModel:
@@ -95,12 +97,11 @@ class PolyphoneModel:
     def readings(self, text: str, word_of: Sequence[int], hints: Mapping[int, str | None]) -> dict[int, str]:
         """The likeliest syllable at each position that is a key of `hints`; a hint's logit is raised by HINT_BONUS."""
         found: dict[int, str] = {}
-        for start in range(0, len(text), MAX_CONTEXT):
-            places = [k for k in range(start, min(start + MAX_CONTEXT, len(text))) if k in hints]
-            if places:
-                inputs = self._inputs(text, word_of, start, places)
-                logits: F32 = self._session.run(inputs, ["logits"])["logits"]  # f32 [K, C]
-                found |= {k: self._best(text[k], row, hints[k]) for k, row in zip(places, logits, strict=True)}
+        for start, window in groupby(sorted(hints), lambda k: k - k % MAX_CONTEXT):
+            places = list(window)
+            inputs = self._inputs(text, word_of, start, places)
+            logits: F32 = self._session.run(inputs, ["logits"])["logits"]  # f32 [K, C]
+            found |= zip(places, self._best([text[k] for k in places], logits, [hints[k] for k in places]), strict=True)
         return found
 
     def pauses(self, text: str, word_of: Sequence[int]) -> F32:
@@ -119,10 +120,11 @@ class PolyphoneModel:
             "positions": np.array(places, np.int64) - start + 1,
         }
 
-    def _best(self, char: str, logits: F32, hint: str | None) -> str:
-        """`logits` f32 [C]."""
-        candidates = self.vocabulary.candidates[char]
-        scores = logits[candidates]
-        if hint is not None and hint in self.vocabulary.class_ids:
-            scores[candidates == self.vocabulary.class_ids[hint]] += HINT_BONUS
-        return self.vocabulary.classes[int(candidates[scores.argmax()])]
+    def _best(self, chars: Sequence[str], logits: F32, hints: Sequence[str | None]) -> list[str]:
+        """`logits` f32 [K, C]. A repeated candidate scores as the first one does, which `argmax` prefers."""
+        candidates = np.array([self.vocabulary.padded[char] for char in chars])  # i64 [K, N]
+        hinted = np.array([-1 if hint is None else self.vocabulary.class_ids.get(hint, -1) for hint in hints])
+        rows = np.arange(len(chars))
+        scores = logits[rows[:, None], candidates]
+        scores[candidates == hinted[:, None]] += HINT_BONUS
+        return [self.vocabulary.classes[k] for k in candidates[rows, scores.argmax(1)].tolist()]

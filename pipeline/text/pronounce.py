@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from pipeline.text.phrases import (
     DATA,
@@ -19,7 +19,10 @@ from pipeline.text.sandhi import Sandhi
 from pipeline.text.script import Source
 from pipeline.text.segment import Segmenter, load_segmenter
 
+_MIN_SURE = 4  # characters; what a dictionary says of a phrase as long, the model does not overrule
 _SANDHI_CHARS = "一不"  # dictionaries write some of their words as spoken; here they keep yi1 and bu4 until sandhi
+
+_MAX_CACHED_CHARACTERS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,8 @@ class Pronouncer:
 
     Args:
         everyday: the project's own words; a syllable may be None.
-        phrases: a dictionary's words. A word of it wins over an everyday word that is only a part of it. Where the
-            model knows the character its reading is a strong hint, not an order.
+        phrases: a dictionary's words. A word of it wins over an everyday word that is only a part of it. In a short
+            one, where the model knows the character, its reading is a strong hint, not an order.
         strong_rules: contexts that win over the everyday words too.
         characters: readings of each character, separated by spaces, the commonest first.
     """
@@ -57,7 +60,7 @@ class Pronouncer:
         self._phrases = phrases
         self._strong_rules = strong_rules
         self._rules = rules
-        self._characters = characters
+        self._default = lru_cache(_MAX_CACHED_CHARACTERS)(partial(_commonest, characters))
         self.model = model
 
     def read(self, text: str) -> Pronunciation:
@@ -67,13 +70,17 @@ class Pronouncer:
         longest = self._read_phrases(text, word_of, hints)
         self._read_everyday(text, word_of, longest, found)
         found |= {k: (syllable, "rule") for k, syllable in self._strong_rules.syllables(text).items()}
+        for k, hint in hints.items():
+            if longest[k][1] - longest[k][0] >= _MIN_SURE:
+                found.setdefault(k, (hint, "phrase"))
         for k, syllable in self._rules.syllables(text).items():
             found.setdefault(k, (syllable, "rule"))
         self._read_model(text, word_of, hints, found)
         for k, hint in hints.items():
             found.setdefault(k, (hint, "phrase"))
         rows = [found.get(k) or self._default(char) for k, char in enumerate(text)]
-        return Pronunciation([row[0] for row in rows], [row[1] for row in rows], word_of)
+        syllables, sources = zip(*rows, strict=True) if rows else ((), ())
+        return Pronunciation(list(syllables), list(sources), word_of)
 
     def _read_phrases(self, text: str, word_of: Sequence[int], hints: dict[int, str]) -> dict[int, tuple[int, int]]:
         """Fills `hints`; returns start and end of the phrase that covers each position."""
@@ -107,9 +114,10 @@ class Pronouncer:
         for k, syllable in self.model.readings(text, word_of, open_hints).items():
             found[k] = (syllable, "phrase" if syllable == hints.get(k) else "model")
 
-    def _default(self, char: str) -> tuple[str, Source]:
-        readings = self._characters.get(char)
-        return (readings.split(" ", 1)[0], "character") if readings else (char, "tokenizer")
+
+def _commonest(characters: Mapping[str, str], char: str) -> tuple[str, Source]:
+    readings = characters.get(char)
+    return (readings.split(" ", 1)[0], "character") if readings else (char, "tokenizer")
 
 
 @lru_cache(maxsize=1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from operator import eq
+
 import numpy as np
 
-from pipeline.text.mandarin import is_hanzi
 from pipeline.text.polyphone import words_of
 from pipeline.text.pronounce import load_pronouncer
 from pipeline.types import F32
@@ -15,6 +17,7 @@ MIN_STRETCH = 8  # characters between a silence and the next one
 MIN_EDGE = 4  # characters between a silence and the end of a clause
 LONG_CLAUSE = 16  # characters; shorter ones are spoken in one breath, and cost no run of the model
 MARKS = frozenset("，。；：！？、,;!?…")
+_HANZI = re.compile("[\u3400-\u9fff]+")  # as `mandarin.is_hanzi`
 LONGEST_STRETCH = 40  # characters without a likely pause; in longer ones any word's end will do
 
 
@@ -23,9 +26,7 @@ def pauses(text: str) -> F32:
     pronouncer = load_pronouncer()
     word_of = words_of(pronouncer.segmenter, text)
     found = pronouncer.model.pauses(text, word_of)
-    for k, word in enumerate(word_of):
-        if [word] == word_of[k + 1 : k + 2] or k + 1 == len(text):
-            found[k] = 0
+    found[[*map(eq, word_of, word_of[1:]), True][: len(text)]] = 0
     return found
 
 
@@ -51,11 +52,11 @@ def pause_marks(text: str) -> list[int]:
     if not long:
         return []
     found = pauses_without_marks(text)
+    sure = (np.flatnonzero(found >= SURE_PAUSE) + 1).tolist()
     marks: list[int] = []
     for start, end in long:
-        inner = np.arange(start + MIN_EDGE, end - MIN_EDGE + 1)
-        likely = inner[found[inner - 1] >= SURE_PAUSE]
-        for place in sorted(likely.tolist(), key=lambda place: -found[place - 1]):
+        likely = [place for place in sure if start + MIN_EDGE <= place <= end - MIN_EDGE]
+        for place in sorted(likely, key=lambda place: -found[place - 1]):
             if all(abs(place - mark) >= MIN_STRETCH for mark in marks):
                 marks.append(place)
     return sorted(marks)
@@ -63,6 +64,8 @@ def pause_marks(text: str) -> list[int]:
 
 def pauses_without_marks(text: str) -> F32:
     """As `pauses`, but the marks are hidden from the model: where a writer put them it expects no other pause."""
+    if MARKS.isdisjoint(text):
+        return pauses(text)
     kept = [k for k, char in enumerate(text) if char not in MARKS]
     found = np.zeros(len(text), np.float32)
     found[kept] = pauses("".join(text[k] for k in kept))
@@ -71,11 +74,4 @@ def pauses_without_marks(text: str) -> F32:
 
 def clauses(text: str) -> list[tuple[int, int]]:
     """Start and end of each run of hanzi."""
-    runs: list[tuple[int, int]] = []
-    for k, char in enumerate(text):
-        if is_hanzi(char):
-            if runs and runs[-1][1] == k:
-                runs[-1] = (runs[-1][0], k + 1)
-            else:
-                runs.append((k, k + 1))
-    return runs
+    return [run.span() for run in _HANZI.finditer(text)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from itertools import groupby
 from types import MappingProxyType
 
@@ -37,27 +38,27 @@ def pronounce(script: Script, languages: Collection[str] = (CHINESE, "ja", "ko",
 
 
 def _with_chinese(script: Script) -> Script:
-    if not any(map(_is_open, script.text, script.languages, script.readings)):
+    places = [
+        k
+        for k, (char, language, reading) in enumerate(zip(script.text, script.languages, script.readings, strict=True))
+        if reading is None and language == CHINESE and "\u3400" <= char <= "\u9fff"  # as `is_hanzi`
+    ]
+    if not places:
         return script
     read = load_pronouncer().read(script.text)
-    given = [reading if _is_syllable(reading) else None for reading in script.readings]
-    syllables = [fixed or found for fixed, found in zip(given, read.syllables, strict=True)]
+    syllables = [
+        given if given and _is_known(given) else found
+        for given, found in zip(script.readings, read.syllables, strict=True)
+    ]
     spoken = load_sandhi().spoken(script.text, syllables, read.word_of)
     readings, sources = list(script.readings), list(script.sources)
-    for k, syllable in enumerate(spoken):
-        if _is_open(script.text[k], script.languages[k], script.readings[k]) and _is_known(syllable):
-            readings[k], sources[k] = syllable, read.sources[k]
-    return replace(script, readings=tuple(readings), sources=tuple(sources))
+    for k in places:
+        if _is_known(spoken[k]):
+            readings[k], sources[k] = spoken[k], read.sources[k]
+    return Script(script.text, script.languages, tuple(readings), tuple(sources))
 
 
-def _is_open(char: str, language: str, reading: Reading) -> bool:
-    return reading is None and language == CHINESE and is_hanzi(char)
-
-
-def _is_syllable(reading: Reading) -> bool:
-    return bool(reading) and _is_known(reading or "")
-
-
+@lru_cache(maxsize=4096)
 def _is_known(syllable: str) -> bool:
     """Whether the tokenizer can speak it; the empty syllable is an 儿 that joined the one before."""
     base = syllable[:-1]

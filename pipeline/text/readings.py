@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 from pipeline.text.cantonese import jyutping_symbols
-from pipeline.text.inventory import text_symbols
+from pipeline.text.inventory import EN_CONSONANTS, EN_VOWELS, text_symbols
 from pipeline.text.kana import is_kana, kana_symbols, katakana
 from pipeline.text.korean import syllable_symbols
 from pipeline.text.korean_rules import is_syllable
@@ -24,18 +24,6 @@ JYUTPING = "yue:"
 
 _TONE_MARKS = {"\u0304": "1", "\u0301": "2", "\u030c": "3", "\u0300": "4"}
 _DIAERESIS = "\u0308"
-
-# CMUdict's 39 phones (ARPAbet) and espeak's phone for each, vowels as stressed.
-_CONSONANTS = {
-    "B": "b", "CH": "tS", "D": "d", "DH": "D", "F": "f", "G": "g", "HH": "h", "JH": "dZ", "K": "k", "L": "l", "M": "m",
-    "N": "n", "NG": "N", "P": "p", "R": "r", "S": "s", "SH": "S", "T": "t", "TH": "T", "V": "v", "W": "w", "Y": "j",
-    "Z": "z", "ZH": "Z",
-}  # fmt: skip
-_VOWELS = {
-    "AA": "A:", "AE": "a", "AH": "V", "AO": "O:", "AW": "aU", "AY": "aI", "EH": "E", "ER": "3:", "EY": "eI", "IH": "I",
-    "IY": "i:", "OW": "oU", "OY": "OI", "UH": "U", "UW": "u:",
-}  # fmt: skip
-_UNSTRESSED = {"AH": "@", "ER": "3", "IY": "i"}
 
 
 def parse_pinyin(value: str) -> tuple[str, ...]:
@@ -85,9 +73,9 @@ def parse_phones(value: str) -> tuple[str, ...]:
 
 
 def _check_phone(phone: str) -> None:
-    if phone in _CONSONANTS or (phone[:-1] in _VOWELS and phone[-1] in "012"):
+    if phone in EN_CONSONANTS or (phone[:-1] in EN_VOWELS and phone[-1] in "012"):
         return
-    if phone in _VOWELS:
+    if phone in EN_VOWELS:
         raise ValueError(f"vowel {phone} has no stress: write {phone}0, {phone}1 or {phone}2")
     raise ValueError(f"{phone!r} is no ARPAbet phone as in CMUdict")
 
@@ -119,16 +107,6 @@ def reading_symbols(reading: str) -> tuple[str, ...]:
     return tuple(symbol for sound in reading.split() for symbol in _sound_symbols(sound))
 
 
-@lru_cache(maxsize=8192)
-def espeak_reading_symbols(reading: str) -> tuple[str, ...]:
-    """As `reading_symbols`, for a voice whose English phones are espeak's."""
-    return tuple(
-        symbol
-        for sound in reading.split()
-        for symbol in ([_espeak_symbol(sound)] if _is_phone(sound) else _sound_symbols(sound))
-    )
-
-
 def _sound_symbols(sound: str) -> tuple[str, ...]:
     if _is_phone(sound):
         return (f"en:{sound}",)
@@ -143,14 +121,6 @@ def _sound_symbols(sound: str) -> tuple[str, ...]:
 
 def _is_phone(sound: str) -> bool:
     return "A" <= sound[0] <= "Z"
-
-
-def _espeak_symbol(phone: str) -> str:
-    if phone in _CONSONANTS:
-        return f"en:{_CONSONANTS[phone]}"
-    vowel, stress = phone[:-1], phone[-1]
-    sound = _UNSTRESSED.get(vowel, _VOWELS[vowel]) if stress == "0" else _VOWELS[vowel]
-    return f"en:{sound}{stress}"
 
 
 def _syllable_symbols(syllable: str) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+import re
+from collections.abc import Iterator, Sequence
 
 from pipeline.text.phrases import DATA, PhraseTable, read_words
-from pipeline.text.suffixes import ERHUA, is_erhua_at, is_neutral_suffix, merge_erhua, tone_of
+from pipeline.text.suffixes import ERHUA, SUFFIXES, erhua_places, is_neutral_suffix, merge_erhua, tone_of
+from pipeline.text.third_tone import change_third_tones
 
 _DIGITS = frozenset("零〇一二三四五六七八九十")
 _MEASURES = frozenset("个只条张本把件位块")
@@ -33,9 +34,9 @@ _DOUBLED_VERBS = frozenset(
     "看听吃说想走买做打找问尝歇谈瞧逛转写学讲练动擦洗摸闻猜帮管比算查翻唱睡躺笑用改求劝瞅抱揉捏晒吹聊坐等试玩"
     "读背数量称挑选教陪拉推拍扫拖刷补修养缓聚遛跑跳游爬踢拜见催压切炒煮喝泡敲念画跟带搬抖摇理挠挪碰品歪"
 )
+_MAYBE_NEUTRAL = re.compile(rf"[{SUFFIXES}来去]|(.)(?<=\1\1)", re.S)  # a suffix, a direction, a character doubled
 _DIRECTIONS = frozenset("起上下进出回过")
 _CALCULATIONS = ("加", "减", "乘", "除", "比", "等于")
-_PAUSES = frozenset("，。！？；：、,.!?;: \n“”\"'（）()《》…—")
 
 
 class Sandhi:
@@ -61,8 +62,8 @@ class Sandhi:
         lexical = list(tones)
         _change_bu(text, tones, lexical)
         _change_yi(text, tones, lexical, word_of)
-        erhua = [is_erhua_at(text, k, word_of) for k in range(len(text))]
-        _change_third(text, tones, word_of, erhua)
+        erhua = erhua_places(text, word_of)
+        change_third_tones(text, tones, word_of, erhua)
         spoken = [s[:-1] + tone if tone else s for s, tone in zip(syllables, tones, strict=True)]
         return merge_erhua(spoken, erhua)
 
@@ -70,7 +71,8 @@ class Sandhi:
         for match in self._neutral.matches(text, word_of):
             for k, tone in enumerate(match.syllables, match.start):
                 tones[k] = tone or tones[k]
-        for k in range(1, len(text)):
+        for found in _MAYBE_NEUTRAL.finditer(text, 1):
+            k = found.start()
             if not tones[k - 1] or tones[k] == "5":
                 continue
             is_joined, is_last = word_of[k] == word_of[k - 1], [word_of[k]] != word_of[k + 1 : k + 2]
@@ -98,13 +100,17 @@ def _is_direction(text: str, k: int) -> bool:
 
 
 def _change_bu(text: str, tones: list[str], lexical: Sequence[str]) -> None:
-    for k, char in enumerate(text):
-        if char != "不" or not tones[k] or k + 1 == len(text):
+    for k in _places(text, "不"):
+        if not tones[k] or k + 1 == len(text):
             continue
         if k and _is_infix(text, k):
             tones[k] = "5"
         elif lexical[k + 1] == "4":
             tones[k] = "2"
+
+
+def _places(text: str, char: str) -> Iterator[int]:
+    return (match.start() for match in re.finditer(char, text))
 
 
 def _is_infix(text: str, k: int) -> bool:
@@ -116,8 +122,8 @@ def _is_infix(text: str, k: int) -> bool:
 
 
 def _change_yi(text: str, tones: list[str], lexical: Sequence[str], word_of: Sequence[int]) -> None:
-    for k, char in enumerate(text):
-        if char != "一" or tones[k] != "1" or k + 1 == len(text) or not lexical[k + 1]:
+    for k in _places(text, "一"):
+        if tones[k] != "1" or k + 1 == len(text) or not lexical[k + 1]:
             continue
         if k and text[k - 1] == text[k + 1] and text[k - 1] not in _DIGITS:
             tones[k] = "5"
@@ -150,71 +156,3 @@ def _is_calculated(text: str, k: int) -> bool:
 def _is_school_year(text: str, k: int) -> bool:
     """高一学生 and 大一新生, but not 高一点."""
     return k > 0 and text[k - 1] in "高大" and text[k + 1] in "学新男女班生上下开的时刚就那年"
-
-
-def _change_third(text: str, tones: list[str], word_of: Sequence[int], erhua: Sequence[bool]) -> None:
-    """Third tones before a third tone become second, inside each foot from its end to its beginning."""
-    original = list(tones)
-    for foot in _feet(text, word_of, erhua):
-        for inner in _branches(foot, text, original, word_of):
-            for left, right in pairwise(inner):
-                if original[left] == "3" and (original[right] == "3" or _was_third(text, right, original)):
-                    tones[left] = "2"
-
-
-def _was_third(text: str, k: int, tones: Sequence[str]) -> bool:
-    """想想 is xiang2 xiang5: the neutral half of a doubled verb still counts as third."""
-    return tones[k] == "5" and text[k] == text[k - 1] and text[k] not in "姐奶姥嫂宝婶"
-
-
-def _feet(text: str, word_of: Sequence[int], erhua: Sequence[bool]) -> list[list[int]]:
-    """Positions of what is spoken in one breath: a word, two single characters, or a single one with its neighbour."""
-    words: list[list[int]] = []
-    for k in range(len(text)):
-        if erhua[k] and words:
-            continue
-        if words and word_of[words[-1][-1]] == word_of[k]:
-            words[-1].append(k)
-        else:
-            words.append([k])
-    feet: list[list[int]] = []
-    is_open = False  # whether the last foot is one single character that waits for its neighbour
-    for word in words:
-        is_broken = text[word[0]] in _PAUSES or not text[word[0]].isalpha()
-        if is_broken:
-            is_open = False
-            feet.append([])
-        elif is_open:
-            feet[-1] += word
-            is_open = False
-        else:
-            feet.append(list(word))
-            is_open = len(word) == 1
-    return _with_tails(feet)
-
-
-def _with_tails(feet: list[list[int]]) -> list[list[int]]:
-    """A single character at the end of a clause joins the foot before it."""
-    joined: list[list[int]] = []
-    for foot in feet:
-        if len(foot) == 1 and joined and joined[-1] and len(joined[-1]) <= 2:
-            joined[-1] = joined[-1] + foot
-        else:
-            joined.append(foot)
-    return [foot for foot in joined if foot]
-
-
-def _branches(foot: list[int], text: str, tones: Sequence[str], word_of: Sequence[int]) -> list[list[int]]:
-    """Where three characters are one and two (小-老虎), the first keeps its tone; else all are one run."""
-    if len(foot) == 3 and tones[foot[-1]] == "3" and _is_one_and_two(foot, text, word_of):
-        return [foot[1:]]
-    if len(foot) == 4:
-        return [foot[:2], foot[2:]]
-    return [foot]
-
-
-def _is_one_and_two(foot: list[int], text: str, word_of: Sequence[int]) -> bool:
-    first, second, third = foot
-    if word_of[first] != word_of[second]:
-        return word_of[second] == word_of[third]
-    return word_of[second] == word_of[third] and text[first] in "小老好总纸米买很有也我你女党"

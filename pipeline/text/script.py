@@ -33,6 +33,8 @@ class Script:
     @classmethod
     def join(cls, parts: Iterable[Script]) -> Script:
         parts = list(parts)
+        if len(parts) == 1:
+            return parts[0]
         return cls(
             "".join(part.text for part in parts),
             tuple(chain.from_iterable(part.languages for part in parts)),

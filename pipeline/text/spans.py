@@ -23,22 +23,26 @@ _TOKENS = re.compile(
     rf"|(?P<en>[^\W\d_{HAN_CLASS}{KANA_CLASS}{HANGUL_CLASS}]+)"
     rf"|(?P<other>(?:(?![{re.escape(_OPENING)}])(?:[^\w]|_))+|[{re.escape(_OPENING)}]+|\w)"
 )
+_HAN = re.compile(f"[{HAN_CLASS}]+")
+_OTHER_SCRIPT = re.compile(f"[々{KANA_CLASS}{HANGUL_CLASS}]")
+_LETTER = re.compile(rf"[^\W\d_{HAN_CLASS}]")
 _CLAUSE_END = re.compile(r"[。！？!?；;，,、：:…\n]|\.(?=\s|$)")
+_MARK = re.compile(r"[。！？!?；;，,、：:…\n.]")  # without one there is no end of a clause or sentence
 _SENTENCE_END = re.compile(r"[。！？!?\n…]|\.(?=\s|$)")
 _MAX_REACH = 40  # characters: no kana farther away than this decides a Han run
 
 # Written Cantonese only. 係, 仲, 睇 and 同 are left to the bigrams: other languages write them too.
 _CANTONESE = re.compile(
-    "[嘅咗哋喺佢冇嘢啲嚟嗰咁噉咩嘥喎㗎攞揾搵瞓掟嬲冚乸屙氹焗嘞噃唓嗱餸睇]|唔(?!该)|唔該|唔该|[畀俾][我你佢人]|點解|点解|邊(?:度|個|位)|边(?:度|个)"
-    "|呢[個套度啲件間隻位次種本條張部](?!是)|好靚|靚[呀啊喎晒]|[謝完食做走齊曬]晒(?!太)|仲[有要係未]|[我你佢就都即]係(?![統数數])|係(?:咪|唔|噉)|乜(?:嘢|都|水|事)|食(?:飯|嘢|咗|晏)|而家|鍾意|钟意|聽日|听日|尋日|琴日|點樣|返(?:屋企|工|學)|屋企|邊啲|幾多|靚[仔女]|飲茶|[喇啫囉]$|啦喂"
+    "[嘅咗哋喺佢冇嘢啲嚟嗰咁噉咩嘥喎㗎攞揾搵瞓掟嬲冚乸屙氹焗嘞噃唓嗱餸睇攰孭踎揼撳嗌唞]|唔(?!该)|唔該|唔该|[畀俾][我你佢人]|點解|点解|邊(?:度|個|位)|边(?:度|个)"
+    "|呢[個套度啲件間隻位次種本條張部](?!是)|好靚|靚[呀啊喎晒]|[謝完食做走齊曬]晒(?!太)|仲[有要係未]|[我你佢就都即]係(?![統数數])|係(?:咪|唔|噉)|乜(?:嘢|都|水|事)|食(?:飯|嘢|咗|晏|飽)|而家|鍾意|钟意|聽日|听日|尋日|琴日|點樣|返(?:屋企|工|學)|屋企|邊啲|搞掂|傾偈|得閒|細路|老豆|掛住|雪櫃|揸車|尋晚|琴晚|聽晚|聽朝|[好太幾]正[呀啊喎]|早抖|返(?:嚟|去)|係[呀啊囉咩]|幾多|靚[仔女]|飲茶|[喇啫囉]$|啦喂"
 )
 _CHINESE_FUNCTION = re.compile(
     "[我你您他她它很也了是在的和就都不没沒去来來吃喝看想要说說有们們这這那哪把被给給让讓跟吗嗎呢吧]"
 )
 _CHINESE_ALONE = re.compile(
     "[你您她很也吗嗎呢吧们們这這哪沒]|(?<!愛)玩(?![具味])|快樂|恭喜|[我他](?![々國国人])|[吃喝](?!驚|茶|煙|水)"
-    "|(?:早上|晚上|中午|下午)好|[早晚]安|再見|歡迎|謝謝|對不起|不客氣|請[問勿您]|[今明昨]天|天氣|什麼|怎麼|為什|時候|高興|喜歡|知道|可以|因為|所以"
-    "|但是|如果|還是|漂亮|老師|覺得|已經|一[個下點些]|沒有|不[是會要能好用]"
+    "|(?:早上|晚上|中午|下午)好|[早晚]安|大家[好都]|再見|歡迎|謝謝|對不起|不客氣|請[問勿您]|[今明昨]天|天氣|什麼|怎麼|為什|時候|高興|喜歡|知道|可以|因為|所以"
+    "|但是|如果|還是|漂亮|老師|覺得|已經|一[個下點些首]|沒有|不[是會要能好用]"
 )
 # Words of Japanese and Korean that are spelled with characters Chinese uses as function words.
 _SHARED_WORDS = re.compile(
@@ -54,6 +58,7 @@ _PARTICLE_AFTER_KANA = re.compile("^(?:是(?!非)|也|的|很|在(?!庫|住|籍|
 # Verbs that stand before a name or a thing; Japanese writes kana after these or has them inside longer words.
 _CHINESE_VERB = "去喝吃買买说說叫找跟給给想看"
 _VERB_AND_JAPANESE = re.compile(f"(?:.*[{_CHINESE_VERB}])(?=[^{_CHINESE_VERB}]{{2,4}}$)")
+_HANGUL_VERB = re.compile("하[고는여지며면기였]|한다|할|해[요서]|했|합니|됩니|되[고는어었]|된다|됐|드립")  # after 歡迎
 _KATAKANA = re.compile("[\u30a1-\u30fa\u30fc]")
 _WORD_STOP = frozenset(
     "我你您他她它很也了是在的和就都不没去来吃喝看想要说有们这那哪把被给让跟吗呢吧学会问叫找与或从对讲住用写读教懂"
@@ -76,11 +81,8 @@ def spans(text: str, default: str | None = None) -> list[tuple[str, str]]:
     Numbers, spaces and punctuation go with a neighbour: closing marks with what precedes, opening marks with what
     follows. Text without any letter is one span of the default.
     """
-    tokens = _with_quoted_words(list(_tokens(text)))
-    _decide_han(tokens, default or "zh")
-    _attach_digits(tokens)
-    _attach_others(tokens)
-    return _merged(tokens, default or "zh")
+    tokens = _decided(text, default or "zh")
+    return [(text, "zh")] if tokens is None else _merged(tokens, default or "zh")
 
 
 def passages(text: str, default: str | None = None, max_inserted_words: int = 3) -> list[tuple[str, str]]:
@@ -88,12 +90,40 @@ def passages(text: str, default: str | None = None, max_inserted_words: int = 3)
 
     More than `max_inserted_words` words in a row are a passage of their own. Parts join to `text`.
     """
-    tokens = _with_quoted_words(list(_tokens(text)))
-    _decide_han(tokens, default or "zh")
-    _attach_digits(tokens)
-    _attach_others(tokens)
+    tokens = _decided(text, default or "zh")
+    if tokens is None:
+        return [(text, "zh")]
     _adopt_insertions(tokens, max_inserted_words)
     return _merged(tokens, default or "zh")
+
+
+def _decided(text: str, default: str) -> list[_Token] | None:
+    """Tokens with their languages; None for a text that is Chinese from its first to its last character."""
+    is_chinese = default == "zh" and _is_simplified_chinese(text)
+    if is_chinese and text and not _LETTER.search(text):
+        return None
+    tokens = list(_tokens(text))
+    if is_chinese:
+        for token in tokens:
+            if token.kind == "han":
+                token.language = "zh"
+    else:
+        tokens = _with_quoted_words(tokens)
+        _decide_han(tokens, default)
+    _attach_digits(tokens)
+    _attach_others(tokens)
+    return tokens
+
+
+def _is_simplified_chinese(text: str) -> bool:
+    """Whether nothing in a text that is Chinese by default speaks for another language of its Han characters.
+
+    GB 2312 has neither the characters of other languages nor traditional ones, but for 々.
+    """
+    if _OTHER_SCRIPT.search(text):
+        return False
+    han = _HAN.findall(text)
+    return _encodes_all("".join(han), "gb2312") and not any(map(_CANTONESE.search, han))
 
 
 def _tokens(text: str) -> Iterator[_Token]:
@@ -103,7 +133,7 @@ def _tokens(text: str) -> Iterator[_Token]:
         part = match.group()
         language = kind if kind in ("ja", "ko", "en") else None
         yield _Token(kind, part, clause, sentence, language)
-        if kind == "other":
+        if kind == "other" and _MARK.search(part):
             if _ends(_CLAUSE_END, text, match):
                 clause += 1
             if _ends(_SENTENCE_END, text, match):
@@ -121,13 +151,12 @@ def _with_quoted_words(tokens: list[_Token]) -> list[_Token]:
             continue
         following = tokens[i + 1].text if i + 1 < len(tokens) else ""
         start, end = _japanese_word(token.text, following, token.sentence in simplified)
+        if start == end:
+            separated.append(token)
+            continue
         around = None if _CANTONESE.search(token.text) else "zh"
         parts = ((token.text[:start], around), (token.text[start:end], "ja"), (token.text[end:], around))
-        separated += (
-            [_Token("han", part, token.clause, token.sentence, language) for part, language in parts if part]
-            if start < end
-            else [token]
-        )
+        separated += [_Token("han", part, token.clause, token.sentence, language) for part, language in parts if part]
     return separated
 
 
@@ -177,8 +206,9 @@ def _ends(pattern: re.Pattern[str], text: str, match: re.Match[str]) -> bool:
 
 def _decide_han(tokens: list[_Token], default: str) -> None:
     clauses = _by_clause(tokens)
+    chinese = {token.sentence for token in tokens if token.kind == "han" and is_chinese_only(token.text)}
     for clause in clauses:
-        _decide_clause(clause)
+        _decide_clause(clause, clause[0].sentence in chinese)
     _spread_cantonese(clauses)
     _inherit(clauses, default)
 
@@ -192,7 +222,7 @@ def _by_clause(tokens: list[_Token]) -> list[list[_Token]]:
     return clauses
 
 
-def _decide_clause(clause: list[_Token]) -> None:
+def _decide_clause(clause: list[_Token], is_in_chinese: bool) -> None:
     han = [i for i, token in enumerate(clause) if token.kind == "han"]
     if not han:
         return
@@ -200,8 +230,18 @@ def _decide_clause(clause: list[_Token]) -> None:
         for i in han:
             clause[i].language = clause[i].language or (_near_kana(clause, i) and "ja") or "yue"
         return
-    for i in (i for i in han if clause[i].language is None):
-        clause[i].language = _own_language(clause, i)
+    was_chinese, may_go_on = False, _may_go_on_in_chinese(clause)
+    for i in han:
+        if clause[i].language is None:
+            introduces = is_in_chinese and i + 1 < len(clause) and clause[i + 1].text[-1] in _OPENING
+            goes_on = was_chinese and may_go_on and clause[i - 1].kind != "han"
+            clause[i].language = "zh" if introduces or goes_on else _own_language(clause, i)
+        was_chinese = was_chinese or clause[i].language == "zh"
+
+
+def _may_go_on_in_chinese(clause: list[_Token]) -> bool:
+    """Whether a clause that was Chinese before a name in katakana, and has no hiragana, goes on after the name."""
+    return clause[-1].kind != "ja" and all(_KATAKANA.match(token.text) for token in clause if token.kind == "ja")
 
 
 def _spread_cantonese(clauses: list[list[_Token]]) -> None:
@@ -233,7 +273,8 @@ def _own_language(clause: list[_Token], i: int) -> str | None:
     if neighbour == "ja":
         return "zh" if _is_chinese_beside_kana(clause, i) else "ja"
     if neighbour == "ko":
-        return "zh" if _chinese_score(run) >= 1 else "ko"
+        is_root = i + 1 < len(clause) and _HANGUL_VERB.match(clause[i + 1].text)
+        return "zh" if _chinese_score(run) >= 1 and not is_root else "ko"
     if _is_shinjitai(run) or _mixes_spellings(run):
         return "ja"
     return "zh" if _chinese_score(run) >= 1 else None
@@ -257,6 +298,8 @@ def _nearest_script(clause: list[_Token], i: int) -> str | None:
 def _is_chinese_beside_kana(clause: list[_Token], i: int) -> bool:
     run = clause[i].text
     before, after = _beside(clause, i, -1), _beside(clause, i, 1)
+    if after and run[-1] == "叫" and after[0] not in "ばびぶべぼん":
+        return True
     if after and _PARTICLE_BEFORE_KANA.search(run):
         return not (run[-1] in "的了在" and after[0] in _AFTER_JAPANESE_TEKI + "しすさせるり")
     if before and _PARTICLE_AFTER_KANA.search(run) and not (run in "的" and after[:1] in _AFTER_JAPANESE_TEKI):
@@ -307,13 +350,17 @@ def _script_of(char: str) -> str | None:
     return "zh" if chinese and not _encodes(char, "euc_kr") else None
 
 
-@lru_cache(maxsize=32768)
-def _encodes(char: str, charset: str) -> bool:
+def _encodes_all(text: str, charset: str) -> bool:
     try:
-        char.encode(charset)
+        text.encode(charset)
     except UnicodeEncodeError:
         return False
     return True
+
+
+@lru_cache(maxsize=32768)
+def _encodes(char: str, charset: str) -> bool:
+    return _encodes_all(char, charset)
 
 
 def _inherit(clauses: list[list[_Token]], default: str) -> None:

@@ -325,12 +325,14 @@ def _packed_line(atoms: list[_Atom], limit: float, first_limit: float | None) ->
     costs = [0.0] + [math.inf] * len(atoms)
     starts = [0] * len(costs)
     for end in range(1, len(costs)):
-        strength = LINE if end == len(atoms) else atoms[end - 1].strength
+        penalty = _PENALTIES[LINE if end == len(atoms) else atoms[end - 1].strength]
+        offset, least = offsets[end], math.inf
         for start in _candidates(offsets, strong, end, limit):
             allowed = first_limit if start == 0 and first_limit is not None else limit
-            cost = costs[start] + _cost(offsets[end] - offsets[start], allowed, strength)
-            if cost < costs[end]:
-                costs[end], starts[end] = cost, start
+            cost = costs[start] + _cost(offset - offsets[start], allowed, penalty)
+            if cost < least:
+                least, starts[end] = cost, start
+        costs[end] = least
     return _joined(atoms, starts)
 
 
@@ -362,11 +364,11 @@ def _candidates(offsets: list[float], strong: list[int], end: int, limit: float)
         yield 0 if longest == 0 else end - 1
 
 
-def _cost(length: float, limit: float, strength: int) -> float:
+def _cost(length: float, limit: float, penalty: float) -> float:
     if length > limit + _ROUNDING:
         return _TOO_LONG * length / limit
     shortfall = 1.0 - length / limit
-    return shortfall * shortfall + _PIECE_COST + _PENALTIES[strength]
+    return shortfall * shortfall + _PIECE_COST + penalty
 
 
 def _joined(atoms: list[_Atom], starts: list[int]) -> list[str]:
@@ -393,8 +395,8 @@ def _without_crumbs(pieces: list[str], limit: float, unit: float) -> list[str]:
 
 
 def _has_letter(text: str) -> bool:
-    return any(char.isalnum() for char in text)
+    return any(map(str.isalnum, text))
 
 
 def _num_letters(text: str) -> int:
-    return sum(char.isalnum() for char in text)
+    return sum(map(str.isalnum, text))

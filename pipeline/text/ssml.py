@@ -12,7 +12,7 @@ from typing import NoReturn
 from xml.parsers import expat
 
 from pipeline.errors import InvalidRequest
-from pipeline.text.markup import LANGUAGES, Segment, parse_pause, phones_segment, pinyin_segment
+from pipeline.text.markup import ALPHABETS, LANGUAGES, Segment, parse_pause
 from pipeline.text.say_as import INTERPRETATIONS
 
 MAX_DEPTH = 16
@@ -20,7 +20,6 @@ MIN_RATE, MAX_RATE = 0.25, 4.0
 _RATES = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "default": 1.0, "fast": 1.25, "x-fast": 1.5}
 _STRENGTHS_S = {"none": 0.0, "x-weak": 0.1, "weak": 0.2, "medium": 0.4, "strong": 0.7, "x-strong": 1.0}
 _CANTONESE = ("zh-hk", "zh-mo", "zh-yue")
-_ALPHABETS = {"pinyin": pinyin_segment, "x-arpabet": phones_segment}
 _LEAVES = ("sub", "phoneme", "say-as")  # hold text and no element
 _Attributes = dict[str, str]
 
@@ -144,9 +143,9 @@ class _Reader:
         return _Scope(name, style, lambda _: Segment(alias))
 
     def _phoneme(self, name: str, attributes: _Attributes, style: Segment) -> _Scope:
-        alphabet = self._choice(name, "alphabet", attributes.get("alphabet", ""), tuple(_ALPHABETS))
+        alphabet = self._choice(name, "alphabet", attributes.get("alphabet", ""), tuple(ALPHABETS))
         written, where = self._attribute(name, attributes, "ph"), self._where
-        return _Scope(name, style, lambda text: _ALPHABETS[alphabet](text.strip(), written, where))
+        return _Scope(name, style, lambda text: ALPHABETS[alphabet](text.strip(), written, where))
 
     def _say_as(self, name: str, attributes: _Attributes, style: Segment) -> _Scope:
         kind = self._attribute(name, attributes, "interpret-as")

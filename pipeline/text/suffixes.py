@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 ERHUA = "儿"
+SUFFIXES = "们么头子"
 _CHILD_SUFFIX_BEFORE = frozenset(
     "电原分男女王孔孟庄荀墨韩弟质中离粒种因父母君才士公太皇天赤精卵量光游浪学莲松瓜孝帝仙神亲臣夫童诸"
     "介核正负算矩晶庶长次嫡世犬虎西棋义养独逆生家鱼附晏列朱程竖贵黑石味明瞳幼佛英惠美洋良纪幸三四五六"
@@ -20,6 +22,7 @@ _CHILD_BEFORE = frozenset("女婴幼孤少胎健男小血生宠弃育患产妻�
 _CHILD_AFTER = frozenset("子女童科媳孙歌")
 
 
+@lru_cache(maxsize=4096)
 def tone_of(syllable: str) -> str:
     """1 to 5, or nothing for what is no syllable."""
     is_syllable = len(syllable) > 1 and syllable[-1] in "12345" and syllable[0].isalpha() and syllable.isascii()
@@ -37,8 +40,18 @@ def is_neutral_suffix(text: str, k: int, is_joined: bool, is_last: bool) -> bool
     return before in _SUFFIX_INSIDE_AFTER or (is_last and before not in _CHILD_SUFFIX_BEFORE)
 
 
-def is_erhua_at(text: str, k: int, word_of: Sequence[int]) -> bool:
-    if text[k] != ERHUA or k == 0 or not "\u3400" <= text[k - 1] <= "\u9fff":
+def erhua_places(text: str, word_of: Sequence[int]) -> list[bool]:
+    """For each character whether it is an 儿 that joins the syllable before it."""
+    places = [False] * len(text)
+    k = text.find(ERHUA)
+    while k >= 0:
+        places[k] = _is_erhua_at(text, k, word_of)
+        k = text.find(ERHUA, k + 1)
+    return places
+
+
+def _is_erhua_at(text: str, k: int, word_of: Sequence[int]) -> bool:
+    if k == 0 or not "\u3400" <= text[k - 1] <= "\u9fff":
         return False
     before, after = text[k - 1], text[k + 1 : k + 2]
     is_alone = word_of[k] != word_of[k - 1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain
 
 from pipeline.text.lexicon import Lexicon, Match
@@ -113,12 +112,12 @@ def _with_letter_names(script: Script, letters: re.Pattern[str], source: Source)
     for letter in letters.finditer(script.text):
         readings[letter.start()] = letter_name(letter.group())
         sources[letter.start()] = source
-    return replace(script, readings=tuple(readings), sources=tuple(sources))
+    return Script(script.text, script.languages, tuple(readings), tuple(sources))
 
 
 def _with_languages(script: Script, found: list[tuple[str, str]]) -> Script:
     languages = tuple(chain.from_iterable([language] * len(text) for text, language in found))
-    return replace(script, languages=languages)
+    return Script(script.text, languages, script.readings, script.sources)
 
 
 def _with_edges(raw: str, text: str) -> str:

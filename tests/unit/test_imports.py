@@ -37,7 +37,7 @@ ALLOWED = {
         "pipeline.synthesizer",
         "pipeline.audio",
         "pipeline.cache",
-        "pipeline.text.lexicon",
+        "pipeline.text.lexicon_entry",
         "pipeline.text.preview",
     },
 }

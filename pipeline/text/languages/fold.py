@@ -58,6 +58,9 @@ _EMOTICON = re.compile(
     r"(?<![\w)])(?:[:;=]-?[)(DPpO3]|\^_{0,3}\^|[TQ]_[TQ]|>_<|o_O|[xX]D|<3|\(\^[^()"
     r"\n]{0,6}\^\)|\([*≧><´•ω｀^▽￣ー°□╯；;'_\-～~。・∀∇皿д/\\Дノ]{3,12}\))(?![A-Za-z0-9_])"
 )
+_MARKS = " ，。！？、；：,.%！?“”‘’（）《》"
+# What most texts are without: all but letters, digits and these marks, two marks side by side, an emoticon of letters.
+_UNUSUAL = re.compile(rf"[^A-Za-z0-9ぁ-ゖァ-ヺー\u4e00-\u9fff가-힣{_MARKS}]|[{_MARKS}]{{2}}|[xX]D")
 
 
 @cache
@@ -76,6 +79,8 @@ def _table() -> dict[int, str | None]:
 
 def fold(text: str) -> str:
     """The same text with one way to write each thing. Line breaks stay as single newlines."""
+    if not _UNUSUAL.search(text):
+        return text.strip()
     if not text.isascii():
         text = _fold_unicode(text)
     text = text.replace("\r\n", "\n").translate(_table())

@@ -38,7 +38,7 @@ def say(text: str) -> str:
 
 def without_gaps(text: str) -> str:
     """Without blanks beside punctuation, and single ones elsewhere."""
-    return _BLANKS.sub(_one_or_none, text).strip()
+    return _BLANKS.sub(_one_or_none, text).strip() if " " in text else text.strip()
 
 
 def _one_or_none(match: re.Match[str]) -> str:

@@ -79,9 +79,9 @@ class Plan:
     sentences: Path | None = None
 
     def scaled(self, share: float) -> Plan:
-        """A part of the corpus, or more of it; at least two held-out utterances of each language."""
+        """A part of the corpus, or more of it; at least four of each kind, of which the teacher may drop some."""
         names = ("num_audio", "num_text", "num_held_out", "num_recognizer")
-        return replace(self, **{name: max(2, round(getattr(self, name) * share)) for name in names})
+        return replace(self, **{name: max(4, round(getattr(self, name) * share)) for name in names})
 
 
 def build_corpus(folder: Path, plan: Plan) -> None:

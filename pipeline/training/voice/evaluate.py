@@ -184,10 +184,10 @@ def open_bench(voice: VoiceUnderTest, data: Path, recognizer: Path, languages: C
 def choose(held_out: Dataset, num_per_language: int, languages: tuple[str, ...]) -> Iterator[tuple[Item, Item]]:
     """The first sentences of each language, each with the one before it, as another one."""
     for language in languages:
-        items = _of_language(held_out, language, num_per_language)
+        items = _of_language(held_out, language, max(2, num_per_language))
         if len(items) < 2:
             raise BundleError(f"the held-out set has fewer than two sentences of {language!r}: make a larger corpus.")
-        yield from zip(items, [items[-1], *items], strict=False)
+        yield from zip(items[:num_per_language], [items[-1], *items], strict=False)
 
 
 def phones_by_language(datasets: Iterable[Dataset], units: Units) -> dict[int, list[int]]:

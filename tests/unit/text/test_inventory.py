@@ -14,10 +14,8 @@ from pipeline.text.phrases import DATA, read_table
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> TokenTable:
-    file = Path(tmp_path_factory.mktemp("voice") / "tokens.txt")
-    file.write_text("\n".join(text_symbols()) + "\n", "utf-8")
-    return TokenTable.open(file)
+def table(voice_folder: Path) -> TokenTable:
+    return TokenTable.open(voice_folder / "tokens.txt")
 
 
 def test_ids_of_a_trained_voice_stay_where_they_are() -> None:

@@ -13,7 +13,8 @@ import pytest
 import redis
 
 from pipeline.errors import InvalidRequest, LexiconUnavailable, MissingExtra
-from pipeline.text.lexicon import RETRY_AFTER_S, Entry, Lexicon, LexiconStore, common_words, open_lexicon
+from pipeline.text.lexicon import RETRY_AFTER_S, Lexicon, LexiconStore, common_words, open_lexicon
+from pipeline.text.lexicon_entry import Entry
 from pipeline.text.lexicon_redis import RedisLexicon
 from pipeline.text.lexicon_sqlite import SqliteLexicon
 

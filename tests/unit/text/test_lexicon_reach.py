@@ -11,7 +11,7 @@ import redis
 from pipeline.build import build_frontend, open_bundle
 from pipeline.config import ServiceConfig, TextConfig
 from pipeline.text.frontend import Frontend
-from pipeline.text.lexicon import Entry
+from pipeline.text.lexicon_entry import Entry
 from pipeline.types import SpeechRequest
 
 POLL_S = 0.15

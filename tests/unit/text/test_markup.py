@@ -35,6 +35,21 @@ def test_pinyin_gives_each_character_its_reading() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "language", "readings"),
+    [
+        ("[kana:とーきょー]東京[/kana]", "ja", ("トーキョー", "")),
+        ("[hangul:동닙]독립[/hangul]", "ko", ("동닙", "")),
+        ("[jyutping:hoeng1 gong2]香港[/jyutping]", "yue", ("yue:hoeng1", "yue:gong2")),
+    ],
+)
+def test_other_languages_are_written_in_their_own_sounds(text: str, language: str, readings: tuple[str, ...]) -> None:
+    (segment,) = parse_markup(text)
+    assert (segment.language, segment.readings, segment.is_verbatim) == (language, readings, True)
+    name, value = text[1 : text.index("]")].split(":")
+    assert speak(f'<phoneme alphabet="{name}" ph="{value}">{segment.text}</phoneme>') == [segment]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("你好[pause:5]", r"pause at character 3 has the duration '5'"),
@@ -45,6 +60,14 @@ def test_pinyin_gives_each_character_its_reading() -> None:
         ("[pinyin:chong2]重庆[/pinyin]", r"has 1 syllables for the 2 characters of '重庆'"),
         ("[pinyin:xyz1]重[/pinyin]", r"'xyz1' is no Mandarin syllable"),
         ("[pinyin:a1]A[/pinyin]", r"only Chinese characters"),
+        ("[kana:キョー]今日", r"\[kana:キョー\] at character 1 is not closed: write \[/kana\]"),
+        ("가[/hangul]", r"at character 2 closes nothing: write \[hangul:"),
+        ("[kana:동닙]独立[/kana]", r"kana at character 1 is '동닙': write the sounds in kana"),
+        ("[kana: ]今日[/kana]", r"kana at character 1 is ' '"),
+        ("[kana:キョー]今日 は[/kana]", r"belongs to '今日 は': only a word"),
+        ("[jyutping:jat]日[/jyutping]", r"syllable 'jat' has no tone"),
+        ("[jyutping:jat6]日本[/jyutping]", r"has 1 syllables for the 2 characters of '日本'"),
+        ("[jyutping:jat6]a[/jyutping]", r"only Chinese characters can have jyutping"),
     ],
 )
 def test_wrong_markup_is_refused_with_its_position(text: str, message: str) -> None:

@@ -9,6 +9,7 @@ from pipeline.runtime.session import make_session
 from pipeline.text.phrases import PhraseTable
 from pipeline.text.polyphone import PolyphoneModel, Vocabulary
 from pipeline.text.segment import load_segmenter
+from pipeline.training.text.batches import collate
 from pipeline.training.text.corpus import Labeller, Sentence, crop
 from pipeline.training.text.evaluate import pause_f1, run, without_pauses
 from pipeline.training.text.export import export
@@ -16,7 +17,6 @@ from pipeline.training.text.network import NetworkSize, ReadingNetwork
 from pipeline.training.text.train import (
     Trainer,
     averaged,
-    collate,
     empty_network,
     load_checkpoint,
     possible_readings,

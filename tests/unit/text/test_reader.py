@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.text.lexicon import Entry
+from pipeline.text.lexicon_entry import Entry
 from pipeline.text.reader import pronounce
 from pipeline.text.readings import parse_sounds, reading_symbols
 from pipeline.text.script import Script

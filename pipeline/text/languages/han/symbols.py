@@ -7,6 +7,7 @@ import re
 from pipeline.text.languages import addresses
 from pipeline.text.languages.grammar import DIGITS, LETTERS, Match, Rule, after, before, constant
 from pipeline.text.languages.han.numerals import cardinal, digits, number
+from pipeline.text.languages.units import unit
 
 _HAN = "\u4e00-\u9fff"
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ"
@@ -31,61 +32,15 @@ _NAMES = {
     ">": "大于", "°": "度", "$": "美元", "¥": "元", "€": "欧元", "£": "英镑", "↑": "上升", "↓": "下降", "✓": "对",
     "✔": "对", "²": "平方", "³": "立方", "Ω": "欧姆", "♂": "男", "♀": "女",
 }  # fmt: skip
-_GREEK = dict(
-    zip(
-        "αβγδεζηθικλμνξοπρστυφχψωΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨ",
-        [
-            "阿尔法",
-            "贝塔",
-            "伽马",
-            "德尔塔",
-            "艾普西隆",
-            "泽塔",
-            "伊塔",
-            "西塔",
-            "约塔",
-            "卡帕",
-            "拉姆达",
-            "缪",
-            "纽",
-            "克西",
-            "奥密克戎",
-            "派",
-            "柔",
-            "西格玛",
-            "陶",
-            "宇普西隆",
-            "斐",
-            "希",
-            "普西",
-            "欧米伽",
-            "阿尔法",
-            "贝塔",
-            "伽马",
-            "德尔塔",
-            "艾普西隆",
-            "泽塔",
-            "伊塔",
-            "西塔",
-            "约塔",
-            "卡帕",
-            "拉姆达",
-            "缪",
-            "纽",
-            "克西",
-            "奥密克戎",
-            "派",
-            "柔",
-            "西格玛",
-            "陶",
-            "宇普西隆",
-            "斐",
-            "希",
-            "普西",
-        ],
-        strict=True,
-    )
-)
+_GREEK_NAMES = (
+    "阿尔法", "贝塔", "伽马", "德尔塔", "艾普西隆", "泽塔", "伊塔", "西塔", "约塔",
+    "卡帕", "拉姆达", "缪", "纽", "克西", "奥密克戎", "派", "柔", "西格玛",
+    "陶", "宇普西隆", "斐", "希", "普西", "欧米伽",
+)  # fmt: skip
+_GREEK = {
+    **dict(zip("αβγδεζηθικλμνξοπρστυφχψω", _GREEK_NAMES, strict=True)),
+    **dict(zip("ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨ", _GREEK_NAMES[:-1], strict=True)),  # Ω is the unit
+}
 _TIME_UNIT = re.compile("小时|秒|天|分钟|分|年|月|日|周")
 _PER_BEFORE = re.compile(r"[片粒颗瓶盒套只支包袋杯滴元块圆円次人个件分角吨斤度篇张米字票股杯位币毛刀天月年日]$")
 _PER_AFTER = re.compile(
@@ -156,6 +111,14 @@ def _is_operand_pair(left: str, right: str, mark: str, match: Match) -> bool:
 def _unary(match: Match) -> str | None:
     """+- in front of a single letter or bracket, as in -x."""
     return {"-": "负", "+": "正"}[match.group()] if re.search(r"[=(<>≤≥,，]\s?$", before(match, 2)) else None
+
+
+def _per_unit(match: Match) -> str | None:
+    """10元/kg and ¥15/100g: so much per unit."""
+    count, symbol = match.groups()
+    found = unit(symbol)
+    is_amount = re.search(r"[元块钱分角次件个只人圆币镑]$|[¥$€£][\d,.]{1,12}[万亿kKwW]?$", before(match, 14))
+    return f"每{cardinal(count) if count else ''}{found.zh}" if found and is_amount else None
 
 
 def _slash(match: Match) -> str | None:
@@ -236,6 +199,7 @@ RULES = (
     Rule(" ", r"(?<=\d) +(?=\d)", constant("，")),
     Rule(" ", rf"(?<=\d) +(?=[{_HAN}])|(?<=[{_HAN}]) +(?=[\d¥$€£-])", constant("")),
     Rule("/", r"(?<=[LgJ])/100km(?![A-Za-z])", constant("每百公里")),
+    Rule("/", r"/(\d{0,4})((?:kg|g|t|L|mL|ml|km|m|cm|kWh|kW|h|min|s|lb|oz|GB|MB|TB)[²³]?)(?![A-Za-z0-9])", _per_unit),
     Rule("^", r"\s?\^\s?(\(?[-+]?\d{1,6}\)?|\(?[A-Za-z]\)?(?![A-Za-z]))", _caret),
     Rule(_SUBSCRIPTS, f"[{_SUBSCRIPTS}]{{1,20}}", _subscript),
     Rule(LETTERS, r"(?<![A-Za-z])([A-Za-z]{1,12})(\+\+(?![A-Za-z+#])|#(?![A-Za-z0-9+#]))", _programming),

@@ -173,7 +173,7 @@ def test_a_corpus_is_written_in_numbered_files_and_described(tmp_path: Path) -> 
     assert "zh: 4 utterances" in report(tmp_path, "train")
 
 
-def test_a_plan_can_be_made_smaller_but_keeps_two_sentences_of_each_kind() -> None:
+def test_a_plan_can_be_made_smaller_but_keeps_some_of_each_kind() -> None:
     half, tiny = Plan().scaled(0.5), Plan(num_audio=8).scaled(0.001)
     assert (half.num_audio, half.num_text) == (Plan().num_audio // 2, Plan().num_text // 2)
-    assert (tiny.num_audio, tiny.num_held_out, tiny.num_recognizer) == (2, 2, 2)
+    assert (tiny.num_audio, tiny.num_held_out, tiny.num_recognizer) == (4, 4, 4)
