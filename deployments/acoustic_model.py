@@ -48,7 +48,8 @@ class AcousticModel:
         arrival = _Arrival(utterance)
         try:
             async for tokens in await self._admit(arrival):
-                self._metrics.tokens.inc(len(tokens.ids))
+                if len(tokens.ids):  # an utterance may end right after a group; a counter refuses 0
+                    self._metrics.tokens.inc(len(tokens.ids))
                 yield tokens
         finally:
             if arrival.stream is not None:

@@ -73,6 +73,15 @@ def acoustic_model(config: ServiceConfig, engine: FakeEngine) -> AcousticModel:
 
 
 @both_ways
+async def test_an_utterance_may_end_with_an_empty_group(config: ServiceConfig) -> None:
+    engine = FakeEngine()
+    groups = acoustic_model(config, engine).generate(utterance())
+    await anext(groups)
+    engine.streams[0].put(SpeechTokens(np.arange(0), True))
+    assert [group.is_last async for group in groups] == [True]
+
+
+@both_ways
 async def test_leaving_a_generator_closes_its_stream(config: ServiceConfig) -> None:
     engine = FakeEngine()
     groups = acoustic_model(config, engine).generate(utterance())
