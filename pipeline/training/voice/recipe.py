@@ -62,7 +62,7 @@ class Recipe:
 
 
 NUM_STEPS: Mapping[str, int] = MappingProxyType(
-    {"recognizer": 1600, "vocoder": 20_000, "f0": 3000, "flow": 20_000, "lm": 10_000}
+    {"recognizer": 1600, "vocoder": 10_000, "f0": 5000, "flow": 12_000, "lm": 8000}
 )
 
 
