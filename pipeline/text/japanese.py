@@ -18,7 +18,8 @@ from pipeline.text.kana import LONG_MARK, kana_symbols, katakana
 _NOUN, _COUNTER = 991, 1005  # the dictionary's classes
 _NUMBER_COST = -30_000  # a numeral with its counter goes before all other words
 _KATAKANA_COST, _KANA_COST, _OTHER_COST = 6000, 9000, 14_000  # of unknown words, as MeCab's
-_RUN = re.compile(r"[々〆〇\u3400-\u9fffぁ-ゖァ-ヺー]+")
+_NO_KANA_OR_KANJI = re.compile(r"[^々〆〇\u3400-\u9fffぁ-ゖァ-ヺー]")
+_BLANK = " "  # in no word of the dictionary
 _KATAKANA = re.compile("[ァ-ヺー]+")
 _KANA = re.compile("[ぁ-ゖァ-ヺー]")
 _NAN_BEFORE = frozenset("でだのとな")
@@ -52,36 +53,34 @@ class JapaneseReader:
 
     def read(self, text: str) -> list[Word]:
         """Words of the text's runs of kana and kanji, in order."""
-        return [
-            Word(run.start() + word.start, run.start() + word.end, word.sound, word.is_known)
-            for run in _RUN.finditer(text)
-            for word in self._words(run.group())
-        ]
+        runs = _NO_KANA_OR_KANJI.sub(_BLANK, text)
+        return [] if not runs or runs.isspace() else [word for word in self._words(runs) if runs[word.start] != _BLANK]
 
-    def _words(self, run: str) -> Iterator[Word]:
-        nodes = self._nodes(run)
+    def _words(self, runs: str) -> Iterator[Word]:
+        """The words of all runs, and the blanks between those, which separate them as the text's edges do."""
+        nodes = self._nodes(runs)
         last = ""
-        for node in _cheapest(nodes, self._dictionary.connection, len(run)):
-            word = self._word(run, nodes, node)
+        for node in _cheapest(nodes, self._dictionary.connection, len(runs)):
+            word = self._word(runs, nodes, node)
             if word.sound == "ウ" and kana_symbols(last)[-1:] == ("ja:o",):  # だろう
                 word = replace(word, sound=LONG_MARK)
             last = word.sound
             yield word
 
-    def _word(self, run: str, nodes: _Nodes, node: int) -> Word:
+    def _word(self, runs: str, nodes: _Nodes, node: int) -> Word:
         entry = int(nodes.entries[node])
         if entry < 0:
             return nodes.extra[-1 - entry]
         start, end = int(nodes.starts[node]), int(nodes.ends[node])
-        is_nan = run[start:end] == "何" and run[end : end + 1] in _NAN_BEFORE
+        is_nan = runs[start:end] == "何" and runs[end : end + 1] in _NAN_BEFORE
         return Word(start, end, "ナン" if is_nan else self._dictionary.sound(entry), True)
 
-    def _nodes(self, run: str) -> _Nodes:
-        found = self._dictionary.find(run)
+    def _nodes(self, runs: str) -> _Nodes:
+        found = self._dictionary.find(runs)
         classes = self._dictionary.classes[found.entries].astype(np.int64)
         costs = self._dictionary.costs[found.entries].astype(np.int64)
         nodes = _Nodes(found.starts, found.ends, found.entries, classes, costs, [])
-        rows = list(_extra_words(run, frozenset(found.starts.tolist())))
+        rows = list(_extra_words(runs, frozenset(found.starts.tolist())))
         return _with_extra(nodes, rows) if rows else nodes
 
 
@@ -94,14 +93,16 @@ def _with_extra(nodes: _Nodes, rows: Sequence[tuple[Word, int, int]]) -> _Nodes:
     return _Nodes(starts, ends, entries, classes, costs, extra)
 
 
-def _extra_words(run: str, known_starts: frozenset[int]) -> Iterator[tuple[Word, int, int]]:
-    """Words beside the dictionary's, with class and cost: numbers, katakana, and single characters it lacks."""
-    for number in numbers(run):
+def _extra_words(runs: str, known_starts: frozenset[int]) -> Iterator[tuple[Word, int, int]]:
+    """Words beside the dictionary's, with class and cost: numbers, katakana, single characters it lacks, blanks."""
+    for number in numbers(runs):
         yield Word(number.start, number.end, number.sound, True), _COUNTER, _NUMBER_COST
-    for match in _KATAKANA.finditer(run):
+    for match in _KATAKANA.finditer(runs):
         yield Word(match.start(), match.end(), match.group(), False), _NOUN, _KATAKANA_COST
-    for k, char in enumerate(run):
-        if k not in known_starts:
+    for k, char in enumerate(runs):
+        if char == _BLANK:
+            yield Word(k, k + 1, "", False), EDGE, 0
+        elif k not in known_starts:
             is_kana = _KANA.match(char) is not None
             word = Word(k, k + 1, katakana(char) if is_kana else "", False)
             yield word, _NOUN, _KANA_COST if is_kana else _OTHER_COST

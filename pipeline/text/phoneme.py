@@ -150,8 +150,10 @@ def _script_readings(text: str) -> Sequence[Reading]:
     return pronounce(Script.join(Script.plain(part, language) for part, language in spans(text))).readings
 
 
-def _mandarin(run: str) -> list[str]:
-    return [symbol for syllable in spoken_pinyin(run) for symbol in mandarin_symbols(syllable)]
+@lru_cache(maxsize=1024)
+def _mandarin(run: str) -> tuple[str, ...]:
+    """Of kanji without a reading, mostly one or two between kana: each would cost a run of the model."""
+    return tuple(symbol for syllable in spoken_pinyin(run) for symbol in mandarin_symbols(syllable))
 
 
 # script -> symbols of a run of it that has no reading

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from functools import lru_cache
-from itertools import groupby
 from types import MappingProxyType
 
 from pipeline.text import korean
@@ -18,7 +16,8 @@ from pipeline.text.readings import Reading, known_syllables
 from pipeline.text.script import Script, Source
 
 CHINESE = "zh"
-_GIVEN = "\ufffd"  # in the place of a character that has a reading
+_GIVEN = "\ufffd"  # in the place of a character that has a reading, and between parts
+_APART = -1
 
 Row = tuple[Reading, Source]
 
@@ -66,16 +65,20 @@ def _is_known(syllable: str) -> bool:
 
 
 def _with_readings(script: Script, language: str, read: Callable[[str], list[Row]]) -> Script:
-    """The script with readings in all parts of one language."""
+    """The script with readings in all parts of one language, which are read at once, apart from each other."""
     rows: list[Row] = list(zip(script.readings, script.sources, strict=True))
-    for is_part, group in groupby(range(len(rows)), key=lambda k: script.languages[k] == language):
-        if is_part:
-            places = list(group)
-            text = "".join(script.text[k] if script.readings[k] is None else _GIVEN for k in places)
-            for k, row in zip(places, read(text), strict=True):
-                rows[k] = row if row[0] is not None else rows[k]
+    places: list[int] = []
+    for k, of_part in enumerate(script.languages):
+        if of_part == language:
+            places.append(k)
+        elif places and places[-1] != _APART:
+            places.append(_APART)
+    text = "".join(script.text[k] if k != _APART and script.readings[k] is None else _GIVEN for k in places)
+    for k, row in zip(places, read(text), strict=True):
+        if k != _APART and row[0] is not None:
+            rows[k] = row
     readings, sources = zip(*rows, strict=True)
-    return replace(script, readings=readings, sources=sources)
+    return Script(script.text, script.languages, readings, sources)
 
 
 def _japanese(text: str) -> list[Row]:
