@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.runtime.bundle import MANIFEST, Bundle, Precision
+from pipeline.bench.workload import relinked
+from pipeline.runtime.bundle import Bundle, Manifest, Precision
 
 Progress = Callable[[str], None]
 
@@ -26,7 +25,7 @@ def phone_errors_by(folder: Path, num_per_language: int, progress: Progress) -> 
     recipe = Recipe(folder)
 
     def phone_errors(bundle: Bundle, precision: Precision) -> float:
-        with only(bundle, precision) as path, tempfile.TemporaryDirectory() as output:
+        with relinked(bundle, only(bundle, precision)) as path, tempfile.TemporaryDirectory() as output:
             evaluation = evaluate(
                 str(path),
                 recipe.data,
@@ -41,14 +40,6 @@ def phone_errors_by(folder: Path, num_per_language: int, progress: Progress) -> 
     return phone_errors
 
 
-@contextmanager
-def only(bundle: Bundle, precision: Precision) -> Iterator[Path]:
-    """A folder beside the bundle with hard links to its files, whose manifest has no other precision."""
-    manifest = bundle.manifest.model_copy(update={"graphs": {precision: bundle.manifest.graphs[precision]}})
-    with tempfile.TemporaryDirectory(prefix=".only-", dir=bundle.path.parent) as name:
-        folder = Path(name)
-        for file in manifest.files:
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            os.link(bundle.path / file, folder / file)
-        (folder / MANIFEST).write_text(manifest.model_dump_json(), "utf-8")
-        yield folder
+def only(bundle: Bundle, precision: Precision) -> Manifest:
+    """The bundle's manifest without its other precisions."""
+    return bundle.manifest.model_copy(update={"graphs": {precision: bundle.manifest.graphs[precision]}})

@@ -11,7 +11,7 @@ from typing import TypedDict
 
 from pipeline.build import build_frontend, open_bundle
 from pipeline.config import ModelConfig, ServiceConfig, TextConfig
-from pipeline.runtime.bundle import MANIFEST, Bundle
+from pipeline.runtime.bundle import MANIFEST, Bundle, Manifest
 from pipeline.types import SpeechRequest, Utterance
 
 SENTENCE = "明天下午3点的会议改到Room 205，请带上你的laptop和最新季度报告，谢谢。"  # 42 characters, mixed
@@ -86,15 +86,21 @@ def of_fixed_length(bundle: Bundle, utterances: Sequence[Utterance], duration_s:
     """The same bundle, but the utterances together get this many seconds of speech, whatever the model says.
 
     Random weights end an utterance at random. The manifest bounds the speech tokens per text token from both sides;
-    here both bounds are one number. The files are hard links, so this takes no space.
+    here both bounds are one number.
     """
     rate = _tokens_per_text_token(bundle, utterances, duration_s)
     lm = bundle.manifest.lm.model_copy(update={"min_speech_per_text": rate, "max_speech_per_text": rate})
-    manifest = bundle.manifest.model_copy(update={"lm": lm})
-    with tempfile.TemporaryDirectory(prefix=".fixed-", dir=bundle.path.parent) as name:
+    with relinked(bundle, bundle.manifest.model_copy(update={"lm": lm})) as folder:
+        yield Bundle.open(folder, bundle.prepared_in)
+
+
+@contextmanager
+def relinked(bundle: Bundle, manifest: Manifest) -> Iterator[Path]:
+    """A folder beside the bundle with another manifest. The files are hard links, so this takes no space."""
+    with tempfile.TemporaryDirectory(prefix=".relinked-", dir=bundle.path.parent) as name:
         folder = Path(name)
         for file in manifest.files:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             os.link(bundle.path / file, folder / file)
         (folder / MANIFEST).write_text(manifest.model_dump_json(), "utf-8")
-        yield Bundle.open(folder, bundle.prepared_in)
+        yield folder

@@ -20,6 +20,7 @@ from pipeline.bench.quality import SENTENCES, judge
 from pipeline.bench.quality_phones import only
 from pipeline.bench.quality_report import PrecisionFigures, QualityReport
 from pipeline.bench.renderings import Models, Rendering
+from pipeline.bench.workload import relinked
 from pipeline.errors import BundleError, InvalidRequest
 from pipeline.runtime.bundle import Bundle
 from pipeline.types import Utterance
@@ -118,7 +119,7 @@ def test_a_default_beyond_a_bound_fails(worse: Callable[[PrecisionFigures], Prec
 
 
 def test_one_precision_of_a_bundle_opens_alone(bundle: Bundle) -> None:
-    with only(bundle, "int8") as path:
+    with relinked(bundle, only(bundle, "int8")) as path:
         alone = Bundle.open(path)
         assert list(alone.manifest.graphs) == ["int8"]
         assert alone.graph("lm", "int8").samefile(bundle.graph("lm", "int8"))
