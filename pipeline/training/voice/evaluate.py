@@ -35,6 +35,7 @@ from pipeline.types import F32, F64, I16
 Progress = Callable[[str], None]
 
 NUM_ORDERS = 50
+NUM_COPIED = 40
 _MAX_TONE_LESSONS = 400  # of the teacher's utterances, to learn the tones of a language from
 
 
@@ -67,13 +68,17 @@ class Bench:
     tones: dict[str, ToneJudge]
     is_native: bool  # the bundle has the dataset's symbols and speech tokens
 
-    def judge(self, item: Item, other: Item) -> tuple[Row, dict[str, Take]]:
-        """`other`: any other sentence of the language, for the ceiling of the distances."""
+    def judge(self, item: Item, other: Item, *, is_copied: bool) -> tuple[Row, dict[str, Take]]:
+        """
+        Args:
+            other: any other sentence of the language, for the ceiling of the distances.
+            is_copied: whether the teacher's tokens and mel are spoken too, which tells the models' shares apart.
+        """
         language, voice = LANGUAGES[item.language], self.speakers[item.speaker]
         text_ids = tuple(item.text.tolist()) if self.is_native else None
         hint = None if language == "mixed" else language
         spoken = self.voice.speak(Sentence(item.sentence, voice, hint, text_ids))
-        takes = self._takes(spoken.samples, item, other)
+        takes = self._takes(spoken.samples, item, other, is_copied)
         aligned = {name: align(take.cepstra, takes["teacher"].cepstra) for name, take in takes.items()}
         wanted = intended_phones(item, self.units)
         heard = {name: self.listener(take.mel, self.phones[item.language]) for name, take in takes.items()}
@@ -99,7 +104,7 @@ class Bench:
         )
         return row, takes
 
-    def _takes(self, samples: I16, item: Item, other: Item) -> dict[str, Take]:
+    def _takes(self, samples: I16, item: Item, other: Item, is_copied: bool) -> dict[str, Take]:
         voice = self.speakers[item.speaker]
         median_hz = self.units.base_hz[voice]
         takes = {
@@ -107,8 +112,9 @@ class Bench:
             "teacher": Take.of(_audio(item), median_hz),
             "other": Take.of(_audio(other), median_hz),
         }
-        takes["vocoder"] = Take.of(self.voice.copy_mel(takes["teacher"].mel), median_hz)
-        if self.is_native:
+        if is_copied:
+            takes["vocoder"] = Take.of(self.voice.copy_mel(takes["teacher"].mel), median_hz)
+        if is_copied and self.is_native:
             takes["tokens"] = Take.of(self.voice.copy_tokens(item.speech, voice), median_hz)
         return takes
 
@@ -127,6 +133,7 @@ def evaluate(
     output: Path,
     *,
     num_per_language: int = 200,
+    num_copied: int = NUM_COPIED,
     num_orders: int = NUM_ORDERS,
     languages: tuple[str, ...] = LANGUAGES,
     progress: Progress = print,
@@ -134,6 +141,8 @@ def evaluate(
     """Speaks and judges held-out sentences; writes evaluation.json, evaluation.md and spectrograms to `output`.
 
     Args:
+        num_copied: sentences of each language whose copies are judged too: speech from the teacher's tokens, and from
+            its mel.
         num_orders: English sentences for pocketsphinx; 0 leaves it out.
 
     Raises:
@@ -147,10 +156,11 @@ def evaluate(
     with VoiceUnderTest(bundle) as voice:
         bench = open_bench(voice, data, recognizer, languages)
         for item, other in choose(held_out, num_per_language, languages):
-            row, takes = bench.judge(item, other)
+            num_before = sum(row.language == LANGUAGES[item.language] for row in rows)
+            row, takes = bench.judge(item, other, is_copied=num_before < num_copied)
             voices[row.voice].add(takes["voice"].f0, takes["voice"].mel)
             teachers[row.voice].add(takes["teacher"].f0, takes["teacher"].mel)
-            if row.language not in {earlier.language for earlier in rows}:
+            if not num_before:
                 _draw(row.language, takes, voice.sample_rate, output)
             rows.append(row)
             progress(f"{len(rows)} {row.summary()}")

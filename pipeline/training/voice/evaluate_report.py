@@ -40,7 +40,7 @@ WARNING = "This is a small synthetic voice, taught by a formant synthesizer. It 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One sentence. Keys: voice; teacher; `tokens`, `vocoder` its copies; `other`, another sentence."""
+    """One sentence. Keys: voice; teacher; `tokens`, `vocoder` its copies, if made; `other`, another sentence."""
 
     language: str
     voice: str
@@ -78,9 +78,10 @@ def figures(rows: Sequence[Row]) -> dict[str, float | None]:
     num_phones = sum(row.num_phones for row in rows)
 
     def errors(name: str) -> float | None:
-        if any(name not in row.num_edits for row in rows):
+        judged = [row for row in rows if name in row.num_edits]
+        if not judged:
             return None
-        return sum(row.num_edits[name] for row in rows) / max(num_phones, 1)
+        return sum(row.num_edits[name] for row in judged) / max(sum(row.num_phones for row in judged), 1)
 
     voice, teacher = errors("voice"), errors("teacher")
     lengths = np.array([row.length for row in rows])

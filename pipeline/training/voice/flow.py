@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pipeline.errors import BundleError
 from pipeline.model.config import FlowConfig
+from pipeline.model.hift import F0Predictor
 from pipeline.training.voice.dataset import Dataset, Item
 from pipeline.training.voice.flow_batches import Batch, Segments, draw, whole
 from pipeline.training.voice.flow_model import VoiceFlow, flow_config
@@ -29,7 +30,7 @@ from pipeline.types import F32
 
 FRAMES_PER_STEP = 1000
 ENCODER_STEPS, ENCODER_FRAMES_PER_STEP = 250, 2600  # the encoder alone
-MU_WEIGHT, PITCH_WEIGHT = 0.05, 1.0
+MU_WEIGHT, PITCH_WEIGHT, MELODY_WEIGHT = 0.05, 1.0, 3.0
 LEARNING_RATE, ENCODER_LEARNING_RATE = 1e-3, 2e-3
 TABLE_SCALE = 0.5
 EVALUATE_EVERY_S, NUM_JUDGED = 900.0, 3
@@ -50,34 +51,55 @@ class EncoderLosses:
 
 
 class FlowLosses:
-    """Of everything together."""
+    """Of everything together.
 
-    def __init__(self, model: VoiceFlow, segments: Segments) -> None:
+    Args:
+        predictor: the vocoder's, frozen, which reads the melody from the flow's mels; without it the melody is left to
+            the matching loss.
+    """
+
+    def __init__(self, model: VoiceFlow, segments: Segments, predictor: F0Predictor | None = None) -> None:
         self._model = model
         self._segments = segments
+        self._predictor = predictor
 
     def __call__(self, step: int) -> Losses:
         batch = self._segments.batch(FRAMES_PER_STEP)
         mu = self._model.mu(batch)
         draws = draw(batch, self._model.flow.config.training_guidance_drop)
-        matching, mu_loss = self._model.matching_loss(batch, mu, draws), self._model.mu_loss(mu, batch.mel)
+        guess, mu_loss = self._model.guess(batch, mu, draws), self._model.mu_loss(mu, batch.mel)
         pitch = self._model.pitch_loss(mu, batch)
-        total = matching + MU_WEIGHT * mu_loss + PITCH_WEIGHT * pitch
-        return {"matching": matching, "mu": mu_loss, "pitch": pitch, "total": total}
+        losses = {"matching": guess.matching_loss, "mu": mu_loss, "pitch": pitch}
+        total = guess.matching_loss + MU_WEIGHT * mu_loss + PITCH_WEIGHT * pitch
+        if self._predictor is not None:
+            losses["melody"] = guess.melody_loss(self._predictor, batch.f0)
+            total = total + MELODY_WEIGHT * losses["melody"]
+        return {**losses, "total": total}
 
 
-def train_flow(data: Path, checkpoint: Path, *, num_steps: int, max_seconds: float = math.inf) -> None:
+def train_flow(
+    data: Path,
+    checkpoint: Path,
+    *,
+    num_steps: int,
+    max_seconds: float = math.inf,
+    predictor: F0Predictor | None = None,
+) -> None:
     """Trains on the dataset in `data` until the schedule ends or time is up, and resumes from the checkpoint.
 
     More steps than before stretch the schedule, so a finished run may go on. The encoder alone is trained first, with
     a checkpoint of its own beside the other.
+
+    Args:
+        predictor: the vocoder's, so that the flow learns the melody as it will be heard.
     """
     torch.manual_seed(0)
     model = build_flow(data)
     spent = 0.0 if checkpoint.is_file() else _train_encoder(model, data, checkpoint, max_seconds)
     trainer = Trainer(model, Schedule(LEARNING_RATE, num_steps), checkpoint)
     torch.manual_seed(trainer.step)
-    losses = FlowLosses(model, Segments(Dataset.open(data, "train"), speaker_vectors(), seed=trainer.step))
+    segments = Segments(Dataset.open(data, "train"), speaker_vectors(), seed=trainer.step)
+    losses = FlowLosses(model, segments, None if predictor is None else predictor.eval().requires_grad_(False))
     held_out = Segments(Dataset.open(data, "held-out"), speaker_vectors(), seed=0)
     judged = [held_out.batch(FRAMES_PER_STEP) for _ in range(NUM_JUDGED)]
     remaining = max_seconds - spent

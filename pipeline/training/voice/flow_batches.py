@@ -29,6 +29,7 @@ class Batch:
     positions: Tensor  # f32 [B, T], of each frame between the tokens' centres, in tokens from 0 to N - 1
     mel: Tensor  # f32 [B, mel_bins, T]
     speaker: Tensor  # f32 [B, speaker_size]
+    f0: Tensor  # f32 [B, T], Hz; 0 where unvoiced
 
 
 class Segments:
@@ -54,6 +55,7 @@ class Segments:
     def _cut(self, item: Item, size: int) -> _Segment:
         """The frames that lie inside `size` tokens, one less where the segment begins between two frames."""
         assert item.mel is not None
+        assert item.f0 is not None
         num_frames = int((size - 1) * FRAMES_PER_TOKEN)
         start = self._start(len(item.speech) - size)
         frame = min(math.ceil(start * FRAMES_PER_TOKEN), len(item.mel) - num_frames)
@@ -63,6 +65,7 @@ class Segments:
             np.clip(centres, 0.0, size - 1).astype(np.float32),
             item.mel[frame : frame + num_frames],
             item.speaker,
+            item.f0[frame : frame + num_frames],
         )
 
     def _start(self, last: int) -> int:
@@ -76,17 +79,23 @@ class Segments:
             positions=torch.from_numpy(np.stack([segment.positions for segment in segments])),
             mel=torch.from_numpy(np.stack([segment.mel for segment in segments])).transpose(1, 2).contiguous(),
             speaker=self._speakers[[segment.speaker for segment in segments]],
+            f0=torch.from_numpy(np.stack([segment.f0 for segment in segments])),
         )
 
 
 def whole(item: Item, speakers: Tensor) -> Batch:
     """One utterance with all its frames; speakers f32 [num_speakers, speaker_size]."""
     assert item.mel is not None
+    assert item.f0 is not None
     centres = (np.arange(len(item.mel)) + 0.5) / FRAMES_PER_TOKEN - 0.5
     positions = np.clip(centres, 0.0, len(item.speech) - 1).astype(np.float32)
     mel = torch.from_numpy(np.ascontiguousarray(item.mel.T))
     return Batch(
-        torch.from_numpy(item.speech)[None], torch.from_numpy(positions)[None], mel[None], speakers[[item.speaker]]
+        tokens=torch.from_numpy(item.speech)[None],
+        positions=torch.from_numpy(positions)[None],
+        mel=mel[None],
+        speaker=speakers[[item.speaker]],
+        f0=torch.from_numpy(item.f0[: len(item.mel)])[None],
     )
 
 
@@ -96,6 +105,7 @@ class _Segment:
     positions: F32  # f32 [T]
     mel: F32  # f32 [T, mel_bins]
     speaker: int
+    f0: F32  # f32 [T], Hz
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from pipeline.model.config import EstimatorConfig, FlowConfig, RegulatorConfig
 from pipeline.model.flow import MaskedDiffWithXvec
+from pipeline.model.hift import F0Predictor
 from pipeline.training.voice.encoders import conformer
 from pipeline.training.voice.flow_batches import Batch, Draws
 from pipeline.training.voice.flow_init import start_straight
@@ -17,6 +19,7 @@ from pipeline.training.voice.tables import FactoredTable
 
 MEL_BINS = 80
 SEMITONES_PER_OCTAVE = 12
+MAX_MELODY_ERROR = 0.5  # a frame taken for unvoiced is no matter of melody
 
 
 def flow_config(num_tokens: int = 4096) -> FlowConfig:
@@ -46,6 +49,25 @@ def flow_config(num_tokens: int = 4096) -> FlowConfig:
         training_guidance_drop=0.2,
         sigma_min=1e-6,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What the flow says of a batch on its way from noise."""
+
+    matching_loss: Tensor
+    mel: Tensor  # f32 [B, mel_bins, T], where a straight line from here would end
+    trust: Tensor  # f32 [B] in [0, 1]: near the end it is what will be heard; 0 without condition
+
+    def melody_loss(self, predictor: F0Predictor, f0: Tensor) -> Tensor:
+        """How far the F0 that the vocoder reads from these mels is from the teacher's, f32 [B, T] Hz, as a share of it.
+
+        The velocity's square error hardly feels a few Hz, which are a tone to the ear.
+        """
+        weight = (f0 > 0) * self.trust[:, None]
+        error = (predictor(self.mel) - f0).abs() / f0.clamp_min(1.0)
+        total: Tensor = (error.clamp_max(MAX_MELODY_ERROR) * weight).sum() / weight.sum().clamp_min(1.0)
+        return total
 
 
 class VoiceFlow(nn.Module):
@@ -98,6 +120,10 @@ class VoiceFlow(nn.Module):
 
     def matching_loss(self, batch: Batch, mu: Tensor, draws: Draws) -> Tensor:
         """Mean square of the velocity's error at one time for each segment."""
+        return self.guess(batch, mu, draws).matching_loss
+
+    def guess(self, batch: Batch, mu: Tensor, draws: Draws) -> Guess:
+        """At one time for each segment."""
         sigma, mel, t = self.flow.config.sigma_min, batch.mel, draws.t[:, None, None]
         x = (1 - (1 - sigma) * t) * draws.noise + t * mel
         target = mel - (1 - sigma) * draws.noise
@@ -105,7 +131,7 @@ class VoiceFlow(nn.Module):
         known = mel * draws.is_known[:, None] * keep[:, None, None]
         speaker = self.flow.speaker(batch.speaker) * keep[:, None]
         velocity = self.flow.velocity(x, mu * keep[:, None, None], draws.t, speaker, known)
-        return F.mse_loss(velocity, target)
+        return Guess(F.mse_loss(velocity, target), x + (1 - t) * velocity, draws.t * keep)
 
     def checkpoint(self) -> dict[str, Tensor]:
         """What flow.pt holds: the state under the official names, the table folded into one row for each token."""

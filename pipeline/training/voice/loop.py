@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline.errors import BundleError
+
 Losses = Mapping[str, Tensor]
 
 _PROGRESS_EVERY = 25  # steps
@@ -138,7 +140,13 @@ class Trainer:
 
 
 def load_averaged(file: Path, module: nn.Module) -> int:
-    """Puts a checkpoint's averaged weights into the module; returns the number of steps they were trained for."""
+    """Puts a checkpoint's averaged weights into the module; returns the number of steps they were trained for.
+
+    Raises:
+        BundleError: there is no such checkpoint yet.
+    """
+    if not file.is_file():
+        raise BundleError(f"{file} is missing: train the {file.stem} first.")
     state: dict[str, Any] = torch.load(file, weights_only=True)
     module.load_state_dict(state["average"])
     return int(state["step"])

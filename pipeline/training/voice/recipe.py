@@ -97,7 +97,8 @@ def _f0(recipe: Recipe) -> None:
 
 
 def _flow(recipe: Recipe) -> None:
-    _train(recipe, "flow", train_flow)
+    predictor = load_vocoder(recipe.checkpoint("vocoder")).f0_predictor
+    _train(recipe, "flow", partial(train_flow, predictor=predictor))
 
 
 def _lm(recipe: Recipe) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from pipeline.export.export import write_graphs
 from pipeline.model.config import FlowConfig
 from pipeline.model.estimator import ConditionalDecoder
 from pipeline.model.flow import MaskedDiffWithXvec
+from pipeline.model.hift import F0Predictor
 from pipeline.runtime.bundle import Bundle, new_bundle
 from pipeline.training.voice import flow as training
 from pipeline.training.voice.dataset import Dataset, Item, Shard
@@ -96,6 +98,7 @@ def batch_of(num_segments: int, num_tokens: int) -> Batch:
         torch.linspace(0, num_tokens - 1, num_frames).repeat(num_segments, 1),
         torch.randn(num_segments, BINS, num_frames, generator=random) - 6,
         torch.from_numpy(speaker_vectors()[:num_segments]),
+        torch.full((num_segments, num_frames), 200.0),
     )
 
 
@@ -174,6 +177,35 @@ def test_the_loss_is_that_of_conditional_flow_matching(model: VoiceFlow, monkeyp
 
     monkeypatch.setattr(model.flow, "velocity", velocity)
     assert model.matching_loss(batch, mu, draws).item() == pytest.approx(0.25, rel=1e-3)
+
+
+class _LoudnessPredictor(torch.nn.Module):
+    """Stands in for F0: 200 Hz more for each unit of the lowest bin."""
+
+    def forward(self, mel: torch.Tensor) -> torch.Tensor:
+        return 200 + 200 * mel[:, 0]
+
+
+def test_the_melody_is_read_where_the_flow_is_going(model: VoiceFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a velocity that is right the mel is the teacher's whatever the time, and then F0 decides alone."""
+    batch = batch_of(4, 12)
+    batch.mel[:, 0] = 0.1
+    draws = replace(draw(batch, drop=0.0), t=torch.tensor([0.0, 0.3, 0.9, 1.0]))
+    target = batch.mel - (1 - model.flow.config.sigma_min) * draws.noise
+    monkeypatch.setattr(model.flow, "velocity", lambda *_: target)
+    guess = model.guess(batch, model.mu(batch), draws)
+    torch.testing.assert_close(guess.mel, batch.mel, atol=1e-4, rtol=0)
+    predictor = cast(F0Predictor, _LoudnessPredictor())
+    assert float(guess.melody_loss(predictor, batch.f0).detach()) == pytest.approx(0.1, abs=1e-3)
+    half_voiced = batch.f0.clone()
+    half_voiced[:, ::2] = 0
+    assert float(guess.melody_loss(predictor, half_voiced).detach()) == pytest.approx(0.1, abs=1e-3)
+
+
+def test_the_melody_counts_only_with_its_condition(model: VoiceFlow) -> None:
+    batch = batch_of(2, 12)
+    guess = model.guess(batch, model.mu(batch), draw(batch, drop=1.0))
+    assert guess.melody_loss(cast(F0Predictor, _LoudnessPredictor()), batch.f0).detach() == 0
 
 
 def test_the_folded_checkpoint_encodes_alike(model: VoiceFlow) -> None:

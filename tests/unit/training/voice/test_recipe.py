@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pipeline.__main__ import main
+from pipeline.errors import BundleError
 from pipeline.training.voice import recipe as recipes
 from pipeline.training.voice.recipe import NUM_STEPS, STEPS, Recipe, run_recipe
 
@@ -21,7 +23,9 @@ def test_steps_run_in_the_recipes_order_whatever_order_is_asked(tmp_path: Path, 
 
 @pytest.mark.parametrize("part", NUM_STEPS)
 def test_a_model_is_trained_on_the_corpus_for_a_share_of_its_steps(part: str, tmp_path: Path, monkeypatch: Any) -> None:
-    calls: list[tuple[tuple[Path, ...], dict[str, float]]] = []
+    calls: list[tuple[tuple[Path, ...], dict[str, object]]] = []
+    predictor = object()
+    monkeypatch.setattr(recipes, "load_vocoder", lambda _: SimpleNamespace(f0_predictor=predictor))
     monkeypatch.setattr(recipes, f"train_{part}", lambda *folders, **limits: calls.append((folders, limits)))
     monkeypatch.setattr(recipes, "make_recognizer_corpus", lambda *_, **__: 0)
     monkeypatch.setattr(recipes, "load_flow", lambda *_: None)
@@ -31,8 +35,13 @@ def test_a_model_is_trained_on_the_corpus_for_a_share_of_its_steps(part: str, tm
     ((folders, limits),) = calls
     assert folders[0] == tmp_path / "corpus"
     assert folders[-1] == tmp_path / "checkpoints" / f"{part}.pt"
-    remade = {"remade": tmp_path / "remade"} if part == "f0" else {}
-    assert limits == {"num_steps": NUM_STEPS[part] // 2, "max_seconds": 60.0, **remade}
+    beside = {"f0": {"remade": tmp_path / "remade"}, "flow": {"predictor": predictor}}
+    assert limits == {"num_steps": NUM_STEPS[part] // 2, "max_seconds": 60.0, **beside.get(part, {})}
+
+
+def test_the_flow_wants_the_vocoder_that_will_read_its_melody(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"vocoder\.pt is missing: train the vocoder first"):
+        run_recipe(Recipe(tmp_path), ["flow"])
 
 
 def test_the_command_line_refuses_an_unknown_step(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
