@@ -18,7 +18,8 @@ from pipeline.types import I64
 FIRST_TEXT = 2  # position of a row's first text token, behind sos and speaker
 FIRST_POSITIONS, MORE_POSITIONS = 100, 0.4  # the longest utterance at first, and per step more
 MIN_ALLOWED, NUM_SAMPLED = 500, 2000  # utterances
-GLUED_SHARE, GLUED_LATER = 0.15, 300  # of the pairs, which come when utterances longer by that are allowed
+GLUED_SHARE, GLUED_LATER = 0.2, 300  # of the pairs, which come when utterances longer by that are allowed
+REPEATED_SHARE = 0.4  # of the pairs that say the same twice, where attention must keep its place
 MAX_POSITIONS = 800  # of a glued pair: text and speech
 
 
@@ -133,6 +134,8 @@ class Curriculum:
 
     def _glued(self, num_pairs: int, longest: float) -> list[Script]:
         pairs = self._generator.integers(len(self._scripts), size=(num_pairs, 2))
+        num_repeated = round(REPEATED_SHARE * num_pairs)
+        pairs[:num_repeated, 1] = pairs[:num_repeated, 0]
         joined = (self._scripts[first].followed_by(self._scripts[second]) for first, second in pairs)
         return [pair for pair in joined if len(pair) <= min(longest - GLUED_LATER, MAX_POSITIONS)]
 

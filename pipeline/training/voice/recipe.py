@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from shutil import copyfile
 from types import MappingProxyType
 
 from pipeline.export.export import export
@@ -62,7 +63,7 @@ class Recipe:
 
 
 NUM_STEPS: Mapping[str, int] = MappingProxyType(
-    {"recognizer": 1600, "vocoder": 10_000, "f0": 5000, "flow": 12_000, "lm": 8000}
+    {"recognizer": 1600, "vocoder": 8000, "flow": 12_000, "polish": 2000, "f0": 5000, "lm": 9000}
 )
 
 
@@ -81,19 +82,38 @@ def _vocoder(recipe: Recipe) -> None:
     _train(recipe, "vocoder", train_vocoder)
 
 
+def _polish(recipe: Recipe) -> None:
+    """The vocoder goes on with mels that the flow made; the flow was taught by the vocoder as it was before."""
+    _remake(recipe)
+    polished = recipe.checkpoint("polish")
+    if not polished.is_file():
+        copyfile(recipe.checkpoint("vocoder"), polished)
+    train_vocoder(
+        recipe.data,
+        polished,
+        num_steps=recipe.num_steps("vocoder") + recipe.num_steps("polish"),
+        max_seconds=recipe.max_seconds,
+        remade=recipe.remade,
+    )
+
+
 def _f0(recipe: Recipe) -> None:
     """The vocoder's F0 predictor once more, alone, on the flow's mels too: it is cheap, and tones hang on it."""
-    if not any(recipe.remade.glob("train-*.npz")):
-        flow = load_flow(recipe.data, recipe.checkpoint("flow"))
-        remake_mels(recipe.data, recipe.remade, partial(flow_mel, flow, seed=0), num_utterances=NUM_REMADE)
+    _remake(recipe)
     train_f0(
         recipe.data,
-        recipe.checkpoint("vocoder"),
+        recipe.checkpoint("polish"),
         recipe.checkpoint("f0"),
         num_steps=recipe.num_steps("f0"),
         max_seconds=recipe.max_seconds,
         remade=recipe.remade,
     )
+
+
+def _remake(recipe: Recipe) -> None:
+    if not any(recipe.remade.glob("train-*.npz")):
+        flow = load_flow(recipe.data, recipe.checkpoint("flow"))
+        remake_mels(recipe.data, recipe.remade, partial(flow_mel, flow, seed=0), num_utterances=NUM_REMADE)
 
 
 def _flow(recipe: Recipe) -> None:
@@ -111,7 +131,7 @@ def _train(recipe: Recipe, part: str, train: Callable[..., None]) -> None:
 
 def _export(recipe: Recipe) -> None:
     """The official-format checkpoint folder, and the int8 bundle that serving loads."""
-    vocoder = load_vocoder(recipe.checkpoint("vocoder"), recipe.checkpoint("f0"))
+    vocoder = load_vocoder(recipe.checkpoint("polish"), recipe.checkpoint("f0"))
     lm, flow = load_lm(recipe.data, recipe.checkpoint("lm")), load_flow(recipe.data, recipe.checkpoint("flow"))
     folder = recipe.folder / "checkpoint"
     write_checkpoint(recipe.data, lm, flow, vocoder, folder)
@@ -124,6 +144,7 @@ STEPS: Mapping[str, Callable[[Recipe], None]] = MappingProxyType(
         "recognizer": _recognizer,
         "vocoder": _vocoder,
         "flow": _flow,
+        "polish": _polish,
         "f0": _f0,
         "lm": _lm,
         "export": _export,

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pipeline.errors import BundleError
 from pipeline.export.export import vocoder_spec
@@ -24,7 +23,7 @@ from pipeline.token2wav.source import HarmonicSource
 from pipeline.training.voice.dataset import Dataset, Item, Shard
 from pipeline.training.voice.loop import Losses, Schedule, Trainer
 from pipeline.training.voice.snake import fix_snakes
-from pipeline.training.voice.vocoder_loss import SpectralLoss
+from pipeline.training.voice.vocoder_loss import SpectralLoss, melody_error
 from pipeline.training.voice.vocoder_start import start_vocoder
 from pipeline.types import F32
 
@@ -35,7 +34,7 @@ VOCODER = HiFTConfig(
     num_harmonics=33,
     sine_amplitude=0.1,
     noise_std=0.003,
-    voiced_threshold_hz=10.0,
+    voiced_threshold_hz=40.0,
     upsample_rates=(4, 4),
     upsample_kernel_sizes=(8, 8),
     n_fft=64,
@@ -141,7 +140,7 @@ class VocoderLosses:
         return self._source.make(f0, self._source.phases(f0, 0.0)[:-1], seed, 0)
 
     def _f0_error(self, batch: Batch, random: np.random.Generator) -> Tensor:
-        return F.smooth_l1_loss(self._vocoder.f0_predictor(noisy(batch.mel, random)), batch.f0, beta=_F0_ELBOW_HZ)
+        return melody_error(self._vocoder.f0_predictor(noisy(batch.mel, random)), batch.f0, _F0_ELBOW_HZ)
 
 
 def noisy(mel: Tensor, random: np.random.Generator) -> Tensor:

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pipeline.model.config import HiFTConfig
 from pipeline.model.hift import F0Predictor, HiFTGenerator
 from pipeline.training.voice.dataset import Dataset
 from pipeline.training.voice.loop import Losses, Schedule, Trainer, load_averaged
 from pipeline.training.voice.vocoder import VOCODER, Segments, new_vocoder, noisy
+from pipeline.training.voice.vocoder_loss import melody_error
 
 LEARNING_RATE = 1e-3
 
@@ -39,8 +39,7 @@ class F0Losses:
         with torch.no_grad():
             voiced_hz = (f0 - batch.f0).abs()[is_voiced].mean()
             voicing = ((f0 > _VOICED_HZ) != is_voiced).float().mean()
-        total = F.smooth_l1_loss(f0, batch.f0, beta=_ELBOW_HZ)
-        return {"total": total, "voiced_hz": voiced_hz, "voicing": voicing}
+        return {"total": melody_error(f0, batch.f0, _ELBOW_HZ), "voiced_hz": voiced_hz, "voicing": voicing}
 
 
 def train_f0(

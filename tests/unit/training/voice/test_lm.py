@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,14 @@ def test_utterances_grow_longer_and_are_glued_at_last(monkeypatch: pytest.Monkey
     assert max(later) == middle
     assert max(late) == long
     assert long < max(last) <= MAX_POSITIONS
+
+
+def test_some_pairs_say_the_same_twice() -> None:
+    scripts = [script("".join(letters)) for letters in product("ab", repeat=5)]
+    curriculum = Curriculum(scripts, 12, 400, seed=0)
+    glued = [row.tolist() for _ in range(100) for row in curriculum.batch(5000).text if len(row) == 13]
+    twice = [text for text in glued if text[1:7] == text[7:13]]
+    assert 0.2 < len(twice) / len(glued) < 0.7
 
 
 def test_noise_changes_its_share_of_the_tokens_and_no_phone() -> None:

@@ -21,7 +21,7 @@ def test_steps_run_in_the_recipes_order_whatever_order_is_asked(tmp_path: Path, 
     assert ran == ["corpus", "lm", "export"]
 
 
-@pytest.mark.parametrize("part", NUM_STEPS)
+@pytest.mark.parametrize("part", [part for part in NUM_STEPS if part != "polish"])
 def test_a_model_is_trained_on_the_corpus_for_a_share_of_its_steps(part: str, tmp_path: Path, monkeypatch: Any) -> None:
     calls: list[tuple[tuple[Path, ...], dict[str, object]]] = []
     predictor = object()
@@ -37,6 +37,25 @@ def test_a_model_is_trained_on_the_corpus_for_a_share_of_its_steps(part: str, tm
     assert folders[-1] == tmp_path / "checkpoints" / f"{part}.pt"
     beside = {"f0": {"remade": tmp_path / "remade"}, "flow": {"predictor": predictor}}
     assert limits == {"num_steps": NUM_STEPS[part] // 2, "max_seconds": 60.0, **beside.get(part, {})}
+
+
+def test_polishing_goes_on_with_a_copy_of_the_vocoder(tmp_path: Path, monkeypatch: Any) -> None:
+    calls: list[tuple[Path, dict[str, object]]] = []
+    monkeypatch.setattr(recipes, "train_vocoder", lambda _, file, **limits: calls.append((file, limits)))
+    monkeypatch.setattr(recipes, "load_flow", lambda *_: None)
+    monkeypatch.setattr(recipes, "remake_mels", lambda *_, **__: 0)
+    recipe = Recipe(tmp_path)
+    recipe.checkpoint("vocoder").parent.mkdir()
+    recipe.checkpoint("vocoder").write_bytes(b"trained")
+    run_recipe(recipe, ["polish"])
+    ((file, limits),) = calls
+    assert file == tmp_path / "checkpoints" / "polish.pt"
+    assert file.read_bytes() == b"trained"
+    assert limits["num_steps"] == NUM_STEPS["vocoder"] + NUM_STEPS["polish"]
+    assert limits["remade"] == tmp_path / "remade"
+    file.write_bytes(b"half polished")
+    run_recipe(recipe, ["polish"])
+    assert file.read_bytes() == b"half polished", "a stopped run goes on where it was"
 
 
 def test_the_flow_wants_the_vocoder_that_will_read_its_melody(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from pipeline.training.voice.vocoder import (
     train_vocoder,
 )
 from pipeline.training.voice.vocoder_f0 import load_vocoder, train_f0
-from pipeline.training.voice.vocoder_loss import SpectralLoss
+from pipeline.training.voice.vocoder_loss import SpectralLoss, melody_error
 from pipeline.types import F32, I16
 
 TINY = replace(VOCODER, base_channels=16, resblock_kernel_sizes=(3,), resblock_dilations=((1,),), f0_channels=8)
@@ -176,3 +176,14 @@ def test_the_f0_predictor_is_trained_alone_and_put_back(data: Path, tmp_path: Pa
     }
     assert changed
     assert all(name.startswith("f0_predictor.") for name in changed)
+
+
+def test_an_edge_of_voicing_may_be_a_frame_early_or_late_but_not_halfway() -> None:
+    true = torch.tensor([[0.0, 0.0, 200.0, 200.0, 200.0, 0.0, 0.0]])
+    early = torch.tensor([[0.0, 200.0, 200.0, 200.0, 0.0, 0.0, 0.0]])
+    halfway = torch.tensor([[0.0, 100.0, 200.0, 200.0, 100.0, 0.0, 0.0]])
+    assert melody_error(true, true, 2.0) == 0
+    assert melody_error(early, true, 2.0) == 0
+    assert melody_error(halfway, true, 2.0) > 20
+    lost = torch.tensor([[0.0, 0.0, 200.0, 0.0, 200.0, 0.0, 0.0]])
+    assert melody_error(lost, true, 2.0) > 20, "inside a voiced stretch nothing is free"
