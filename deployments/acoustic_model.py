@@ -11,7 +11,7 @@ from deployments.metrics import EngineMetrics
 from deployments.replica import replica_num_cpus
 from pipeline.acoustic.engine import Engine
 from pipeline.acoustic.token_stream import TokenStream
-from pipeline.build import build_engine, open_bundle
+from pipeline.build import ENGINE_NICENESS, build_engine, open_bundle
 from pipeline.config import ServiceConfig
 from pipeline.errors import StageFailed
 from pipeline.runtime.threads import num_threads_for
@@ -22,7 +22,7 @@ MAX_SILENCE_S = 60.0  # one step, even the prefill of several long texts, takes 
 
 def make_engine(config: ServiceConfig) -> Engine:
     num_threads = num_threads_for(replica_num_cpus(), config.acoustic.num_threads)
-    return build_engine(config, open_bundle(config.model), num_threads)
+    return build_engine(config, open_bundle(config.model), num_threads, niceness=ENGINE_NICENESS)
 
 
 @dataclass(eq=False)
@@ -39,7 +39,7 @@ class AcousticModel:
         self._metrics = EngineMetrics()
         acoustic = config.acoustic
         window = BatchWindow(batch_size=acoustic.admission_batch_size, batch_window_ms=acoustic.admission_window_ms)
-        self._admit = Batcher(self._admit_batch, window)
+        self._admit = Batcher(self._admit_batch, window, self._is_busy)
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         self._admit.reconfigure(user_config)
@@ -55,6 +55,10 @@ class AcousticModel:
             if arrival.stream is not None:
                 await arrival.stream.aclose()
             self._metrics.observe(self._engine)
+
+    def _is_busy(self) -> bool:
+        """Whether anybody is inside. To an engine that idles a request goes at once: it is most often alone."""
+        return self._engine.num_running + self._engine.num_waiting > 0
 
     async def _admit_batch(self, arrivals: list[_Arrival]) -> list[TokenStream | Exception]:
         """The arrivals of a window share one padded prefill."""

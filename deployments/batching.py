@@ -30,15 +30,25 @@ class Batcher(Generic[T, R]):
 
     `function` returns one result or exception per item, in order, so that a bad item does not fail its batch. It must
     not be a generator: Ray would hold the batch together until its longest member ends.
+
+    Args:
+        is_worthwhile: whether an item that comes now shall wait for others; asked for each item while the window is
+            open.
     """
 
-    def __init__(self, function: Callable[[list[T]], Awaitable[Sequence[R | Exception]]], window: BatchWindow) -> None:
+    def __init__(
+        self,
+        function: Callable[[list[T]], Awaitable[Sequence[R | Exception]]],
+        window: BatchWindow,
+        is_worthwhile: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._function = function
+        self._is_worthwhile = is_worthwhile
         self._batched: Any = serve.batch(function)  # type: ignore[arg-type]
         self._set(window)
 
     async def __call__(self, item: T) -> R:
-        if self._window.is_open:
+        if self._window.is_open and self._is_worthwhile():
             outcome: R | Exception = await self._batched(item)
         else:
             (outcome,) = await self._function([item])

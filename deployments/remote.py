@@ -1,4 +1,9 @@
-"""Deployment handles behind the stage Protocols: what crosses Ray comes back as the pipeline's own types and errors."""
+"""Deployment handles behind the stage Protocols: what crosses Ray comes back as the pipeline's own types and errors.
+
+Arguments and results go by value, from replica to replica over gRPC: as Ray's objects each would be stored, announced
+and fetched, which takes two to three times as long. A message may have 4 MiB, a minute and a half of audio and so many
+times a chunk; RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH raises that.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +24,7 @@ from pipeline.types import AudioChunk, DecodeState, SpeechRequest, SpeechTokens,
 
 class RemoteFrontend:
     def __init__(self, handle: DeploymentHandle[Any]) -> None:
-        self._handle = handle
+        self._handle = _by_value(handle)
 
     async def prepare(self, request: SpeechRequest) -> Sequence[Utterance]:
         with stage_errors("text frontend"):
@@ -57,8 +62,8 @@ class RemoteFrontend:
 
 class RemoteAcousticModel:
     def __init__(self, handle: DeploymentHandle[Any]) -> None:
-        self._handle = handle
-        self._streaming_handle = handle.options(stream=True)
+        self._handle = _by_value(handle)
+        self._streaming_handle = _by_value(handle, stream=True)
 
     async def generate(self, utterance: Utterance) -> AsyncIterator[SpeechTokens]:
         """Leaving early, by `aclose` or cancellation, cancels the replica's generator, which frees its slot."""
@@ -78,7 +83,7 @@ class RemoteAcousticModel:
 
 class RemoteToken2Wav:
     def __init__(self, handle: DeploymentHandle[Any]) -> None:
-        self._handle = handle
+        self._handle = _by_value(handle)
 
     async def decode(
         self, tokens: SpeechTokens, utterance: Utterance, state: DecodeState | None
@@ -92,6 +97,10 @@ class RemoteToken2Wav:
     async def ready(self) -> None:
         with stage_errors("token2wav"):
             await _result(self._handle.ready.remote())
+
+
+def _by_value(handle: DeploymentHandle[Any], *, stream: bool = False) -> DeploymentHandle[Any]:
+    return handle.options(stream=stream, _by_reference=False)
 
 
 async def _result(response: Any) -> Any:

@@ -14,6 +14,7 @@ from pipeline import __version__
 from pipeline.config import BUNDLED_VOICE, ModelConfig, ServiceConfig
 from pipeline.errors import InvalidRequest, TTSError
 from pipeline.runtime.bundle import Precision
+from pipeline.types import Profile
 
 # modules that serving does without -> the extra that brings them
 EXTRAS = {
@@ -121,6 +122,12 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", help="the model's id (default: the checkpoint folder's name)")
     parser.add_argument("--description", default="", help="one sentence for those who list the models")
+    parser.add_argument(
+        "--profile",
+        choices=get_args(Profile),
+        default="exact",
+        help="how the flow is solved where the service's configuration does not say (default: exact)",
+    )
     parser.add_argument("--ranks", type=Path, metavar="FILE", help="tiktoken ranks of the text tokenizer")
     parser.set_defaults(run=_export)
 
@@ -136,6 +143,7 @@ def _export(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         description=arguments.description,
         ranks=arguments.ranks,
+        profile=arguments.profile,
         progress=lambda line: _note(f"[{time.monotonic() - started:6.1f} s] {line}"),
     )
     print(report.table())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipeline.acoustic.engine import Engine, LocalAcousticModel
@@ -19,8 +20,8 @@ from pipeline.token2wav.token2wav import DecodeJob, OnnxToken2Wav
 from pipeline.types import AudioChunk, DecodeState, SpeechTokens, Utterance
 
 WARM_UP_MAX_S = 1.0  # of speech in a chunk: where nothing is streamed, chunks have no length of their own
-# Where the models share cores, audio of tokens that are there goes before further tokens: 3 to 1.
-IN_PROCESS_NICENESS = 5
+# Where all share cores, requests on their way go before audio, and audio of tokens that are there before more tokens.
+TOKEN2WAV_NICENESS, ENGINE_NICENESS = 2, 5
 
 BUNDLED_PATH = Path(__file__).parent / "voices" / "bundled"
 
@@ -77,7 +78,8 @@ def build_engine(config: ServiceConfig, bundle: Bundle, num_threads: int, *, nic
 def build_token2wav(config: ServiceConfig, bundle: Bundle, num_threads: int) -> OnnxToken2Wav:
     """Warm for the first two windows of an utterance; later ones differ in nothing but their length."""
     precision = precision_of(config.model, bundle)
-    token2wav = OnnxToken2Wav(bundle, precision, num_threads, profile=config.token2wav.profile)
+    profile = config.token2wav.profile or bundle.manifest.flow.profile
+    token2wav = OnnxToken2Wav(bundle, precision, num_threads, profile=profile, niceness=TOKEN2WAV_NICENESS)
     chunks = config.acoustic.chunks
     groups_s = [min(chunks.first_s, WARM_UP_MAX_S), min(chunks.first_s * chunks.growth, WARM_UP_MAX_S)]
     token2wav.warm_up(groups_s)
@@ -101,20 +103,25 @@ class LocalToken2Wav:
 
 
 class LocalSynthesizer(Synthesizer):
-    """All three stages in this process. Close it, or use it as a context manager."""
+    """All three stages in this process, which are built side by side. Close it, or use it as a context manager."""
 
     def __init__(self, config: ServiceConfig) -> None:
         self.bundle = open_bundle(config.model)
-        # the two models compute at the same time and share the cores
-        num_threads = max(1, num_threads_for(None, None) // 2)
-        self._engine = build_engine(
-            config, self.bundle, config.acoustic.num_threads or num_threads, niceness=IN_PROCESS_NICENESS
-        )
-        self._decoder = LocalToken2Wav(
-            build_token2wav(config, self.bundle, config.token2wav.num_threads or num_threads)
-        )
-        frontend = LocalFrontend(build_frontend(config, self.bundle))
+        with ThreadPoolExecutor(2, "build") as builders:
+            engine = builders.submit(self._build_engine, config)
+            token2wav = builders.submit(self._build_token2wav, config)
+            frontend = LocalFrontend(build_frontend(config, self.bundle))
+        self._engine, self._decoder = engine.result(), LocalToken2Wav(token2wav.result())
         super().__init__(frontend, LocalAcousticModel(self._engine), self._decoder)
+
+    def _build_engine(self, config: ServiceConfig) -> Engine:
+        """On half of the cores: both models compute at the same time."""
+        num_threads = config.acoustic.num_threads or max(1, num_threads_for(None, None) // 2)
+        return build_engine(config, self.bundle, num_threads, niceness=ENGINE_NICENESS)
+
+    def _build_token2wav(self, config: ServiceConfig) -> OnnxToken2Wav:
+        """On all of them: it has most of the work, and is alone once the last token is there."""
+        return build_token2wav(config, self.bundle, config.token2wav.num_threads or num_threads_for(None, None))
 
     def close(self) -> None:
         self._engine.close()

@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-BUNDLED_VOICE = "bundled"
+from pipeline.types import Profile
 
-Profile = Literal["exact", "fast"]
+BUNDLED_VOICE = "bundled"
 
 
 class _Config(BaseModel):
@@ -76,7 +76,8 @@ class AcousticConfig(_Config):
 
 
 class Token2WavConfig(_Config):
-    profile: Profile = "exact"  # fast: under half the flow's cost, further from its exact solution
+    # fast: under half the flow's cost, further from its exact solution; None: as the bundle's manifest says.
+    profile: Profile | None = None
     batch_size: int = Field(4, gt=0)  # chunks of like length that are decoded together
     batch_window_ms: float = Field(0.0, ge=0)
     num_threads: int | None = Field(None, gt=0)

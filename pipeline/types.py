@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 I16 = NDArray[np.int16]
+
+Profile = Literal["exact", "fast"]  # how the flow is solved, see pipeline.token2wav.solver
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,10 +154,19 @@ async def _response(order: SpeechOrder, encoder: Encoder, answer: Answer, reques
 
 
 class BodyStream(StreamingResponse):
-    """Without Starlette's own watch for the client's leaving: `until_disconnect` has it for the whole request."""
+    """Without Starlette's own watch for the client's leaving: `until_disconnect` has it for the whole request.
+
+    The head goes out right before the first part: on the way through Ray they are one message then, not two.
+    """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.stream_response(send)
+        parts = aiter(self.body_iterator)
+        first = await anext(parts, b"")
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        async for part in parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, None]) -> None:

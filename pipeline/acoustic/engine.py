@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import queue
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -26,6 +24,7 @@ from pipeline.acoustic.token_stream import TokenStream
 from pipeline.config import ChunkSchedule
 from pipeline.errors import InvalidRequest, Overloaded, StageFailed, TextTooLong, TTSError
 from pipeline.runtime.bundle import LMSpec
+from pipeline.runtime.threads import be_nice
 from pipeline.types import F32, I64, SpeechTokens, Utterance
 
 logger = logging.getLogger(__name__)
@@ -168,7 +167,7 @@ class Engine:
     # The engine's thread
 
     def _run(self) -> None:
-        _be_nice(self._niceness)
+        be_nice(self._niceness)
         try:
             while not self._is_closing:
                 self._beat_at = time.monotonic()
@@ -319,13 +318,6 @@ class LocalAcousticModel:
                 yield tokens
         finally:
             await stream.aclose()
-
-
-def _be_nice(niceness: int) -> None:
-    """Of this thread alone, which is a process to Linux and has no priority of its own elsewhere."""
-    if niceness and sys.platform == "linux":
-        thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + niceness)
 
 
 def _lm_prompt(utterance: Utterance) -> LMPrompt:

@@ -37,14 +37,21 @@ def measure_http(
 
     Args:
         duration_s: of audio, forced on each request.
-        num_threads: cores that both ways share; each heavy stage has half of them.
+        num_threads: cores that both ways share, as `Plan.shared` divides them.
         loads: pairs of how many requests at once and how many rounds of them.
     """
     opened = open_served(bundle)
     with of_fixed_length(opened, utterances_of(opened, text), duration_s) as fixed:
         config = configured(fixed, precision, is_streamed=True)
-        plan = Plan.even(num_threads, config.acoustic.max_batch_size)
-        local = Service(config, fixed, plan.acoustic_threads, has_kv_cache=True, window_s=0.0)
+        plan = Plan.shared(num_threads, config.acoustic.max_batch_size)
+        local = Service(
+            config,
+            fixed,
+            plan.acoustic_threads,
+            has_kv_cache=True,
+            window_s=0.0,
+            token2wav_threads=plan.token2wav_threads,
+        )
         with closing(local), running_service(config.model_dump(mode="json"), plan) as port:
             inside, outside = _inside(local.synthesizer, fixed, text), _outside(port, fixed, text)
             for way in (inside, outside):

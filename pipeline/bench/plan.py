@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 INGRESS_CPUS, FRONTEND_CPUS = 0.1, 0.2  # Ray's accounting for the light stages
 MAX_ONGOING_REQUESTS = 256  # above what the engine queues, so that the engine refuses and Ray lets nothing wait unseen
+# For Ray, in each replica: passing requests between threads for its own code, its router and ours takes longer.
+ONE_EVENT_LOOP = {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0", "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0"}
 _HEADER = "# Made by `cosyvoice-serve bench tune`. args.model.bundle is the folder of the bundle to speak with."
 
 
@@ -35,6 +37,11 @@ class Plan:
             token2wav_replicas=1,
             max_batch_size=max_batch_size,
         )
+
+    @classmethod
+    def shared(cls, num_cpus: int, max_batch_size: int) -> Plan:
+        """The same, but token2wav may use every core: it has most of the work, and cores must not idle meanwhile."""
+        return replace(cls.even(num_cpus, max_batch_size), token2wav_threads=num_cpus)
 
     def lines(self) -> str:
         """The lines of serve_config.yaml that carry it out; Ray takes `num_replicas` or `autoscaling_config`."""
@@ -65,6 +72,7 @@ deployments:
             "name": "cosyvoice",
             "route_prefix": "/",
             "import_path": "deployments.app:build_app",
+            "runtime_env": {"env_vars": ONE_EVENT_LOOP},
             "args": {**args, "acoustic": acoustic, "token2wav": token2wav},
             "deployments": [
                 _deployment("Ingress", 1, INGRESS_CPUS),

@@ -15,9 +15,9 @@ from pipeline.config import AcousticConfig
 from pipeline.runtime.bundle import Bundle, FlowSpec, Precision
 from pipeline.token2wav.flow import Condition, OnnxFlow
 from pipeline.token2wav.noise import NoiseStream, gaussian_frames
-from pipeline.token2wav.solver import Profile, Solver, schedule, solver_of
+from pipeline.token2wav.solver import Solver, schedule, solver_of
 from pipeline.token2wav.vocoder import OnnxVocoder
-from pipeline.types import F32, I64, Utterance
+from pipeline.types import F32, I64, Profile, Utterance
 
 REFERENCE_STEPS = 100  # of Euler's method, all with guidance
 ESTIMATOR_TIME = 0.3

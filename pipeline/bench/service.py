@@ -15,17 +15,18 @@ from pipeline.bench.process import CpuMeter, peak_rss_mb
 from pipeline.bench.variants import Streaming, UncachedLM, WindowedAcousticModel, caching
 from pipeline.bench.workload import of_fixed_length, offline_config, open_served, renumbered, request_for, utterances_of
 from pipeline.build import (
-    IN_PROCESS_NICENESS,
+    ENGINE_NICENESS,
     LocalToken2Wav,
     build_engine,
     build_frontend,
     build_token2wav,
     precision_of,
 )
-from pipeline.config import ChunkSchedule, Profile, ServiceConfig
+from pipeline.config import ChunkSchedule, ServiceConfig
 from pipeline.runtime.bundle import Bundle, Precision
 from pipeline.synthesizer import Synthesizer
 from pipeline.text.frontend import LocalFrontend
+from pipeline.types import Profile
 
 WHOLE = ChunkSchedule(first_s=600.0, max_s=600.0)  # one chunk per utterance: nothing is streamed
 
@@ -44,7 +45,7 @@ class Service:
         token2wav_threads: int | None = None,
     ) -> None:
         self._engine = (
-            build_engine(config, bundle, num_threads, niceness=IN_PROCESS_NICENESS)
+            build_engine(config, bundle, num_threads, niceness=ENGINE_NICENESS)
             if has_kv_cache
             else _uncached_engine(config, bundle, num_threads)
         )

@@ -11,7 +11,7 @@ from pipeline.bench.scaling import official_first_audio_s
 from pipeline.bench.start import later_start
 from pipeline.bench.table import Table, milliseconds, ratio, seconds
 from pipeline.bench.workload import text_of
-from pipeline.config import Profile
+from pipeline.types import Profile
 
 
 def measure_summary(bench: Bench) -> Measured:

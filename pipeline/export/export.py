@@ -48,7 +48,7 @@ from pipeline.runtime.bundle import (
     write_voices,
 )
 from pipeline.token2wav.source import HarmonicSource
-from pipeline.types import F32
+from pipeline.types import F32, Profile
 
 Progress = Callable[[str], None]
 
@@ -71,6 +71,7 @@ def export(
     name: str | None = None,
     description: str = "",
     ranks: Path | None = None,
+    profile: Profile = "exact",
     progress: Progress = print,
 ) -> ParityReport:
     """Makes the bundle and compares it with torch, graph by graph.
@@ -80,6 +81,7 @@ def export(
         name: the model's id; None: the checkpoint folder's name.
         description: one sentence for those who list the models.
         ranks: the tokenizer's ranks file, when it is not found by itself.
+        profile: how the flow is solved where the service's configuration does not say.
 
     Raises:
         BundleError: a file is missing, damaged or not of a supported model, or the graphs differ from torch by more
@@ -92,7 +94,7 @@ def export(
             checkpoint.path, folder, num_text_tokens=checkpoint.config.lm.num_text_tokens, ranks=ranks
         )
         manifest = write_graphs(
-            checkpoint, folder, precisions, name or checkpoint_dir.resolve().name, progress, description
+            checkpoint, folder, precisions, name or checkpoint_dir.resolve().name, progress, description, profile
         )
         progress("comparing the graphs with torch")
         report = _self_parity(checkpoint, Bundle(folder, manifest), precisions)
@@ -110,6 +112,7 @@ def write_graphs(
     name: str,
     progress: Progress,
     description: str = "",
+    profile: Profile = "exact",
 ) -> Manifest:
     """Everything of a bundle but its tokenizer's files; the manifest covers what lies in the folder."""
     write_voices(folder, checkpoint.voices)
@@ -122,7 +125,7 @@ def write_graphs(
             if graph_name in missing:
                 progress(f"writing {files[graph_name]}")
                 save_model(model, folder / files[graph_name])
-    return write_manifest(folder, _manifest(checkpoint, name, description, graphs))
+    return write_manifest(folder, _manifest(checkpoint, name, description, graphs, profile))
 
 
 def _file(graph_name: GraphName, precision: Precision) -> str:
@@ -174,7 +177,11 @@ def _state(module: Module) -> dict[str, F32]:
 
 
 def _manifest(
-    checkpoint: Checkpoint, name: str, description: str, graphs: dict[Precision, dict[GraphName, str]]
+    checkpoint: Checkpoint,
+    name: str,
+    description: str,
+    graphs: dict[Precision, dict[GraphName, str]],
+    profile: Profile,
 ) -> Manifest:
     config = checkpoint.config
     tokenizer = tokenizer_of(checkpoint.path)
@@ -186,7 +193,12 @@ def _manifest(
         languages=_LANGUAGES if tokenizer == "whisper-bpe" else languages_of(checkpoint.path),
         tokenizer=tokenizer,
         lm=lm_spec(config.lm, tokenizer),
-        flow=FlowSpec(mel_bins=config.flow.mel_bins, schedule=config.flow.schedule, guidance=config.flow.guidance),
+        flow=FlowSpec(
+            mel_bins=config.flow.mel_bins,
+            schedule=config.flow.schedule,
+            guidance=config.flow.guidance,
+            profile=profile,
+        ),
         vocoder=vocoder_spec(config.hift, checkpoint.hift.m_source.l_linear),
         voices=tuple(voice.name for voice in checkpoint.voices),
         graphs=graphs,

@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.errors import BundleError, VoiceNotFound
-from pipeline.types import Prompt, Voice
+from pipeline.types import Profile, Prompt, Voice
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -68,6 +68,7 @@ class FlowSpec(_Spec):
     num_steps: int = 10
     schedule: Literal["cosine", "linear"] = "cosine"
     guidance: float = 0.7  # classifier-free guidance rate; 0 evaluates the conditional half alone
+    profile: Profile = "exact"  # how the flow is solved where the configuration does not say
 
 
 class VocoderSpec(_Spec):

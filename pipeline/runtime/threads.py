@@ -1,9 +1,11 @@
-"""How many threads a session gets: what the configuration says, else the replica's CPUs."""
+"""How many threads a session gets: what the configuration says, else the replica's CPUs; and which go first."""
 
 from __future__ import annotations
 
 import math
 import os
+import sys
+import threading
 from pathlib import Path
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
@@ -22,6 +24,16 @@ def num_threads_for(num_cpus: float | None, configured: int | None) -> int:
         return configured
     num_visible = num_visible_cores()
     return num_visible if num_cpus is None else max(1, min(math.floor(num_cpus), num_visible))
+
+
+def be_nice(niceness: int) -> None:
+    """Adds to the niceness of this thread, and of those that it starts; the kernel takes 19 for more.
+
+    To Linux a thread is a process. Elsewhere it has no priority of its own, and nothing changes.
+    """
+    if niceness and sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + niceness)
 
 
 def num_visible_cpus() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import pairwise
@@ -17,14 +17,17 @@ from pipeline.text.english_context import with_context
 from pipeline.text.lexicon import Lexicon, open_lexicon
 from pipeline.text.markup import Segment, parse_markup
 from pipeline.text.normalize import normalize
+from pipeline.text.polyphone import Question
 from pipeline.text.preview import Preview, PreviewPiece, preview_piece, preview_spans
-from pipeline.text.prosody import break_places, pause_marks
-from pipeline.text.reader import pronounce as read_aloud
+from pipeline.text.prosody import break_places, candidates_of
+from pipeline.text.reader import pronounce_and_ask
 from pipeline.text.script import Script
 from pipeline.text.split import split
 from pipeline.text.tokenizer import Tokenizer
-from pipeline.text.writer import Normalize, Pronounce, ScriptWriter
-from pipeline.types import SpeechRequest, Utterance
+from pipeline.text.writer import Normalize, ScriptWriter
+from pipeline.types import F32, SpeechRequest, Utterance
+
+Read = Callable[[Script, Sequence[Question]], tuple[Script, list[F32]]]
 
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
 PAUSE = "|"  # a short silence, in the text of a tokenizer that has a symbol for it
@@ -67,7 +70,8 @@ class Frontend:
     Args:
         lexicon: None opens the one that `config` names.
         normalize: (text, language) -> text as it is read.
-        pronounce: gives the characters of a script their readings; None does so in the bundle's languages.
+        read: gives the characters of a script their readings and answers questions about pauses; None does so in the
+            bundle's languages.
     """
 
     def __init__(
@@ -78,7 +82,7 @@ class Frontend:
         lexicon: Lexicon | None = None,
         *,
         normalize: Normalize = normalize,
-        pronounce: Pronounce | None = None,
+        read: Read | None = None,
     ) -> None:
         self.lexicon = lexicon or open_lexicon(
             config.lexicon, cache_size=config.lexicon_cache_size, poll_s=config.lexicon_poll_s
@@ -86,13 +90,10 @@ class Frontend:
         self._bundle = bundle
         self._tokenizer = tokenizer
         self._config = config
-        pronounce = pronounce or partial(read_aloud, languages=bundle.manifest.languages)
-        self._writer = ScriptWriter(
-            normalize,
-            (lambda script: with_context(pronounce(script))) if tokenizer.takes_readings else pronounce,
-            self.lexicon,
-            takes_readings=tokenizer.takes_readings,
-        )
+        read = read or partial(pronounce_and_ask, languages=bundle.manifest.languages)
+        self._read = read
+        pronounce = None if tokenizer.takes_readings else lambda script: read(script, ())[0]
+        self._writer = ScriptWriter(normalize, self.lexicon, pronounce)
 
     def warm_up(self) -> None:
         """Loads the dictionaries of the model's languages, so that no request waits for them."""
@@ -149,9 +150,15 @@ class Frontend:
 
     def _split(self, script: Script, *, is_first: bool, with_pauses: bool) -> Iterator[_Piece]:
         first_length = self._config.first_piece_length if is_first else None
-        parts = list(script.pieces(split(script.text, self._config.max_piece_length, first_length, break_places)))
-        if with_pauses and self._has_pauses:
-            parts = list(map(_with_pauses, parts))
+        texts = split(script.text, self._config.max_piece_length, first_length, break_places)
+        candidates = list(map(candidates_of, texts)) if with_pauses and self._has_pauses else []
+        if self._tokenizer.takes_readings:
+            script, pauses = self._read(script, [row.hidden for row in candidates])
+            script = with_context(script)
+        parts = script.pieces(texts)
+        if candidates:
+            marks = [row.chosen(found) for row, found in zip(candidates, pauses, strict=True)]
+            parts = map(_with_pauses, parts, marks)
         for part in parts:
             yield from self._fitting(part)
 
@@ -216,9 +223,9 @@ def _passages(segments: Sequence[Segment]) -> list[_Passage]:
     return passages
 
 
-def _with_pauses(script: Script) -> Script:
-    """The script with short silences in long Chinese clauses where a reader would make them."""
-    marks = [place for place in pause_marks(script.text) if script.languages[place] == "zh"]
+def _with_pauses(script: Script, places: Sequence[int]) -> Script:
+    """The script with short silences at places of its Chinese parts."""
+    marks = [place for place in places if script.languages[place] == "zh"]
     if not marks:
         return script
     parts = [script[start:end] for start, end in pairwise([0, *marks, len(script.text)])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
 from pipeline.text.phrases import (
@@ -14,10 +14,11 @@ from pipeline.text.phrases import (
     read_polyphones,
     read_table,
 )
-from pipeline.text.polyphone import PolyphoneModel, words_of
+from pipeline.text.polyphone import PolyphoneModel, Question, words_of
 from pipeline.text.sandhi import Sandhi
 from pipeline.text.script import Source
 from pipeline.text.segment import Segmenter, load_segmenter
+from pipeline.types import F32
 
 _MIN_SURE = 4  # characters; what a dictionary says of a phrase as long, the model does not overrule
 _SANDHI_CHARS = "一不"  # dictionaries write some of their words as spoken; here they keep yi1 and bu4 until sandhi
@@ -32,6 +33,7 @@ class Pronunciation:
     syllables: list[str]  # tone-number pinyin; the neutral tone is 5, ü is v
     sources: list[Source]
     word_of: list[int]  # the number of its word
+    pauses: list[F32] = field(default_factory=list)  # the answers to what was asked beside
 
 
 class Pronouncer:
@@ -63,7 +65,8 @@ class Pronouncer:
         self._default = lru_cache(_MAX_CACHED_CHARACTERS)(partial(_commonest, characters))
         self.model = model
 
-    def read(self, text: str) -> Pronunciation:
+    def read(self, text: str, pauses: Sequence[Question] = ()) -> Pronunciation:
+        """`pauses` are questions about any texts, for the same run of the model."""
         word_of = words_of(self.segmenter, text)
         found: dict[int, tuple[str, Source]] = {}
         hints: dict[int, str] = {}
@@ -75,12 +78,12 @@ class Pronouncer:
                 found.setdefault(k, (hint, "phrase"))
         for k, syllable in self._rules.syllables(text).items():
             found.setdefault(k, (syllable, "rule"))
-        self._read_model(text, word_of, hints, found)
+        answers = self._read_model(text, word_of, hints, found, pauses)
         for k, hint in hints.items():
             found.setdefault(k, (hint, "phrase"))
         rows = [found.get(k) or self._default(char) for k, char in enumerate(text)]
         syllables, sources = zip(*rows, strict=True) if rows else ((), ())
-        return Pronunciation(list(syllables), list(sources), word_of)
+        return Pronunciation(list(syllables), list(sources), word_of, answers)
 
     def _read_phrases(self, text: str, word_of: Sequence[int], hints: dict[int, str]) -> dict[int, tuple[int, int]]:
         """Fills `hints`; returns start and end of the phrase that covers each position."""
@@ -107,12 +110,19 @@ class Pronouncer:
                 found |= {k: (s, "phrase") for k, s in rows if s is not None and text[k] not in _SANDHI_CHARS}
 
     def _read_model(
-        self, text: str, word_of: Sequence[int], hints: Mapping[int, str], found: dict[int, tuple[str, Source]]
-    ) -> None:
+        self,
+        text: str,
+        word_of: Sequence[int],
+        hints: Mapping[int, str],
+        found: dict[int, tuple[str, Source]],
+        pauses: Sequence[Question],
+    ) -> list[F32]:
         candidates = self.model.vocabulary.candidates
         open_hints = {k: hints.get(k) for k, char in enumerate(text) if char in candidates and k not in found}
-        for k, syllable in self.model.readings(text, word_of, open_hints).items():
+        readings, answers = self.model.answer(text, word_of, open_hints, pauses)
+        for k, syllable in readings.items():
             found[k] = (syllable, "phrase" if syllable == hints.get(k) else "model")
+        return answers
 
 
 def _commonest(characters: Mapping[str, str], char: str) -> tuple[str, Source]:

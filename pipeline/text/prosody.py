@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from operator import eq
+from dataclasses import dataclass
+from operator import ne
 
 import numpy as np
 
-from pipeline.text.polyphone import words_of
+from pipeline.text.polyphone import Question, words_of
 from pipeline.text.pronounce import load_pronouncer
+from pipeline.text.segment import load_segmenter
 from pipeline.types import F32
 
 MIN_PAUSE = 0.3  # probability from which a place counts as a pause: best F1 on held-out text
@@ -16,7 +18,7 @@ SURE_PAUSE = 0.4  # probability from which a silence is worth it: of 10 such pla
 MIN_STRETCH = 8  # characters between a silence and the next one
 MIN_EDGE = 4  # characters between a silence and the end of a clause
 LONG_CLAUSE = 16  # characters; shorter ones are spoken in one breath, and cost no run of the model
-MARKS = frozenset("，。；：！？、,;!?…")
+_WITHOUT_MARKS = str.maketrans("", "", "，。；：！？、,;!?…")
 _HANZI = re.compile("[\u3400-\u9fff]+")  # as `mandarin.is_hanzi`
 LONGEST_STRETCH = 40  # characters without a likely pause; in longer ones any word's end will do
 
@@ -25,8 +27,9 @@ def pauses(text: str) -> F32:
     """f32 [T]: for each character the probability that a reader pauses after it; 0 inside a word and at the end."""
     pronouncer = load_pronouncer()
     word_of = words_of(pronouncer.segmenter, text)
-    found = pronouncer.model.pauses(text, word_of)
-    found[[*map(eq, word_of, word_of[1:]), True][: len(text)]] = 0
+    places = np.flatnonzero([*map(ne, word_of, word_of[1:])]).tolist()
+    found = np.zeros(len(text), np.float32)
+    found[places] = pronouncer.model.pauses([Question(text, word_of, places)])[0]
     return found
 
 
@@ -43,33 +46,48 @@ def break_places(clause: str) -> list[int]:
     return places
 
 
-def pause_marks(text: str) -> list[int]:
-    """Positions (before text[p]) where a short silence belongs although no punctuation says so, in order.
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Where a text may have a silence.
 
-    Only between two hanzi that belong to different words, far from the ends of the clause and from each other.
+    Attributes:
+        hidden: the text without its marks: where a writer put them the model would expect no other pause.
+        places: number of the clause and position in the text, of each of its places.
     """
-    long = [(start, end) for start, end in clauses(text) if end - start >= LONG_CLAUSE]
-    if not long:
-        return []
-    found = pauses_without_marks(text)
-    sure = (np.flatnonzero(found >= SURE_PAUSE) + 1).tolist()
-    marks: list[int] = []
-    for start, end in long:
-        likely = [place for place in sure if start + MIN_EDGE <= place <= end - MIN_EDGE]
-        for place in sorted(likely, key=lambda place: -found[place - 1]):
+
+    hidden: Question
+    places: list[tuple[int, int]]
+
+    def chosen(self, pauses: F32) -> list[int]:
+        """Positions of silences in order, from the probability of a pause at each of `places`.
+
+        Clause by clause they are taken as they are likely, far enough from those that were taken before.
+        """
+        rows = zip(self.places, pauses.tolist(), strict=True)
+        marks: list[int] = []
+        for _, _, place in sorted((number, -pause, place) for (number, place), pause in rows if pause >= SURE_PAUSE):
             if all(abs(place - mark) >= MIN_STRETCH for mark in marks):
                 marks.append(place)
-    return sorted(marks)
+        return sorted(marks)
 
 
-def pauses_without_marks(text: str) -> F32:
-    """As `pauses`, but the marks are hidden from the model: where a writer put them it expects no other pause."""
-    if MARKS.isdisjoint(text):
-        return pauses(text)
-    kept = [k for k, char in enumerate(text) if char not in MARKS]
-    found = np.zeros(len(text), np.float32)
-    found[kept] = pauses("".join(text[k] for k in kept))
-    return found
+def candidates_of(text: str) -> Candidates:
+    """Between two hanzi that belong to different words, far from the ends of a long clause."""
+    long = [(start, end) for start, end in clauses(text) if end - start >= LONG_CLAUSE]
+    if not long:
+        return Candidates(Question("", [], []), [])
+    bare = text.translate(_WITHOUT_MARKS)
+    word_of = words_of(load_segmenter(), bare)
+    places: list[tuple[int, int]] = []
+    hidden: list[int] = []
+    for number, (start, end) in enumerate(long):
+        num_marks = start - len(text[:start].translate(_WITHOUT_MARKS))
+        for place in range(start + MIN_EDGE, end - MIN_EDGE + 1):
+            k = place - num_marks
+            if word_of[k - 1] != word_of[k]:
+                places.append((number, place))
+                hidden.append(k - 1)
+    return Candidates(Question(bare, word_of, hidden), places)
 
 
 def clauses(text: str) -> list[tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -11,9 +11,11 @@ from pipeline.text.cantonese import load_cantonese
 from pipeline.text.japanese import load_japanese
 from pipeline.text.korean_rules import is_syllable
 from pipeline.text.mandarin import is_hanzi
+from pipeline.text.polyphone import Question
 from pipeline.text.pronounce import load_pronouncer, load_sandhi
 from pipeline.text.readings import Reading, known_syllables
 from pipeline.text.script import Script, Source
+from pipeline.types import F32
 
 CHINESE = "zh"
 _GIVEN = "\ufffd"  # in the place of a character that has a reading, and between parts
@@ -28,23 +30,35 @@ def pronounce(script: Script, languages: Collection[str] = (CHINESE, "ja", "ko",
     Chinese syllables stand at their characters; a Japanese word's kana at its first one, the others are silent;
     Korean syllables and Cantonese jyutping at their characters. What has no reading is left to the tokenizer.
     """
-    if CHINESE in languages:
-        script = _with_chinese(script)
+    return pronounce_and_ask(script, (), languages)[0]
+
+
+def pronounce_and_ask(
+    script: Script, pauses: Sequence[Question], languages: Collection[str] = (CHINESE, "ja", "ko", "yue")
+) -> tuple[Script, list[F32]]:
+    """As `pronounce`, and the answers to questions about pauses, by the same run of the model."""
+    places = _open_hanzi(script) if CHINESE in languages else []
+    if places:
+        script, answers = _with_chinese(script, places, pauses)
+    else:
+        answers = load_pronouncer().model.pauses(pauses) if pauses else []
     for language, read in READERS.items():
         if language in languages and language in script.languages:
             script = _with_readings(script, language, read)
-    return script
+    return script, answers
 
 
-def _with_chinese(script: Script) -> Script:
-    places = [
+def _open_hanzi(script: Script) -> list[int]:
+    """Where a Chinese character has no reading."""
+    return [
         k
         for k, (char, language, reading) in enumerate(zip(script.text, script.languages, script.readings, strict=True))
         if reading is None and language == CHINESE and "\u3400" <= char <= "\u9fff"  # as `is_hanzi`
     ]
-    if not places:
-        return script
-    read = load_pronouncer().read(script.text)
+
+
+def _with_chinese(script: Script, places: Sequence[int], pauses: Sequence[Question]) -> tuple[Script, list[F32]]:
+    read = load_pronouncer().read(script.text, pauses)
     syllables = [
         given if given and _is_known(given) else found
         for given, found in zip(script.readings, read.syllables, strict=True)
@@ -54,7 +68,7 @@ def _with_chinese(script: Script) -> Script:
     for k in places:
         if _is_known(spoken[k]):
             readings[k], sources[k] = spoken[k], read.sources[k]
-    return Script(script.text, script.languages, tuple(readings), tuple(sources))
+    return Script(script.text, script.languages, tuple(readings), tuple(sources)), read.pauses
 
 
 @lru_cache(maxsize=4096)

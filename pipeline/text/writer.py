@@ -22,21 +22,22 @@ _SINGLE_CAPITAL = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 
 
 class ScriptWriter:
-    """`takes_readings` says whether the tokenizer speaks readings; if not, words are respelled."""
+    """Writes what is said, with the readings that markup and lexicon give.
 
-    def __init__(self, normalize: Normalize, pronounce: Pronounce, lexicon: Lexicon, *, takes_readings: bool) -> None:
+    Args:
+        pronounce: for a tokenizer that takes no readings, whose words are respelled; None for one that does.
+    """
+
+    def __init__(self, normalize: Normalize, lexicon: Lexicon, pronounce: Pronounce | None = None) -> None:
         self._normalize = normalize
         self._pronounce = pronounce
         self._lexicon = lexicon
-        self._takes_readings = takes_readings
 
     def write(self, segments: Sequence[Segment], hint: str | None = None, *, normalize: bool = True) -> Script:
         """One script of consecutive segments. `hint` is the language of text that does not say."""
         regions = _regions(segments, hint)
         script = Script.join(self._write_region(*region, normalize) for region in regions)
-        if self._takes_readings:
-            return self._pronounce(script)
-        return respelled(script, self._pronounce)
+        return script if self._pronounce is None else respelled(script, self._pronounce)
 
     def _write_region(self, segment: Segment, text: str, language: str, normalize: bool) -> Script:
         if segment.is_verbatim:

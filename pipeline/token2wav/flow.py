@@ -12,8 +12,8 @@ from pipeline.runtime.prepared import open_session
 from pipeline.runtime.session import Session
 from pipeline.token2wav.lanes import Lanes
 from pipeline.token2wav.regulator import Interpolation, joined, stretch, whole
-from pipeline.token2wav.solver import Profile, solver_of
-from pipeline.types import F32, I64, Voice
+from pipeline.token2wav.solver import solver_of
+from pipeline.types import F32, I64, Profile, Voice
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,62 +6,92 @@ lanes, and two jobs together sooner on one lane each.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import Condition
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
+
+from pipeline.runtime.threads import be_nice
 
 Result = TypeVar("Result")
 
 Lane = int | None  # None: all of them
 
 
+@dataclass(frozen=True, slots=True)
+class _Order(Generic[Result]):
+    """A job that came, and what its caller holds."""
+
+    job: Callable[[Lane], Result]
+    future: Future[Result]
+
+
 class LaneJobs:
-    """Runs jobs in the order in which they come, on threads of its own. Close it.
+    """Runs jobs on threads of its own: urgent ones first, otherwise in the order in which they come. Close it.
 
     A job that found itself alone keeps all lanes until it ends; who comes meanwhile waits for that.
+
+    Args:
+        niceness: added to that of the threads (Linux).
     """
 
-    def __init__(self, num_lanes: int) -> None:
-        self._executor = ThreadPoolExecutor(num_lanes, thread_name_prefix="token2wav")
-        self._change = Condition()  # guards _free and _num_inside
-        self._num_lanes = num_lanes
-        self._free = list(range(num_lanes))
-        self._num_inside = 0  # jobs that came and have not ended
+    def __init__(self, num_lanes: int, *, niceness: int = 0) -> None:
+        self._executor = ThreadPoolExecutor(num_lanes, "token2wav", initializer=be_nice, initargs=(niceness,))
+        self._change = Condition()  # guards the fields below
+        self._lanes = list(range(num_lanes))
+        self._free = list(self._lanes)
+        self._urgent: deque[_Order[Any]] = deque()
+        self._others: deque[_Order[Any]] = deque()
 
-    def submit(self, jobs: Sequence[Callable[[Lane], Result]]) -> list[Future[Result]]:
+    def submit(
+        self, jobs: Sequence[Callable[[Lane], Result]], are_urgent: Sequence[bool] | None = None
+    ) -> list[Future[Result]]:
         """One future per job, in order, of what it returns or raises; a cancelled one that waits never runs."""
+        orders = [_Order(job, Future[Result]()) for job in jobs]
         with self._change:
-            self._num_inside += len(jobs)
-        futures = [self._executor.submit(self._run, job) for job in jobs]
-        for future in futures:
-            future.add_done_callback(self._leave)
-        return futures
+            for order, is_urgent in zip(orders, are_urgent or [False] * len(orders), strict=True):
+                (self._urgent if is_urgent else self._others).append(order)
+        for _ in orders:
+            self._executor.submit(self._run_next)
+        return [order.future for order in orders]
 
     def close(self) -> None:
         """Waits for the jobs inside."""
         self._executor.shutdown()
 
-    def _run(self, job: Callable[[Lane], Result]) -> Result:
-        lane = self._take()
+    def _run_next(self) -> None:
+        order, lane = self._take()
+        if order is None:
+            return
         try:
-            return job(lane)
-        finally:
+            result = order.job(lane)
+        except BaseException as error:
             self._give_back(lane)
+            order.future.set_exception(error)
+        else:
+            self._give_back(lane)
+            order.future.set_result(result)
 
-    def _take(self) -> Lane:
+    def _take(self) -> tuple[_Order[Any] | None, Lane]:
+        """The next job, and what it may use; none in place of a cancelled one."""
         with self._change:
             self._change.wait_for(lambda: bool(self._free))
-            if self._num_inside > 1:
-                return self._free.pop()
+            order = (self._urgent or self._others).popleft()
+            if not order.future.set_running_or_notify_cancel():
+                return None, None
+            if not self._is_alone():
+                return order, self._free.pop()
             self._free.clear()
-            return None
+            return order, None
+
+    def _is_alone(self) -> bool:
+        """Whether nobody else runs or waits."""
+        is_awaited = any(not order.future.cancelled() for order in (*self._urgent, *self._others))
+        return len(self._free) == len(self._lanes) and not is_awaited
 
     def _give_back(self, lane: Lane) -> None:
         with self._change:
-            self._free += range(self._num_lanes) if lane is None else [lane]
+            self._free += self._lanes if lane is None else [lane]
             self._change.notify_all()
-
-    def _leave(self, future: Future[Result]) -> None:
-        with self._change:
-            self._num_inside -= 1

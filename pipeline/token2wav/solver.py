@@ -11,14 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 
 from pipeline.runtime.bundle import FlowSpec
-from pipeline.types import F32, F64
+from pipeline.types import F32, F64, Profile
 
-Profile = Literal["exact", "fast"]
 Velocity = Callable[[F32, float, bool], F32]  # (x, t, with guidance)
 
 FAST_STEPS, FAST_GUIDED_STEPS = 6, 3

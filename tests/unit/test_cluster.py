@@ -50,7 +50,11 @@ def without_scaling(application: dict[str, Any]) -> dict[str, Any]:
         {name: value for name, value in deployment.items() if name not in SCALING_FIELDS}
         for deployment in application["deployments"]
     ]
-    return {**application, "deployments": deployments}
+    args = {
+        stage: {name: value for name, value in settings.items() if name != "num_threads"}
+        for stage, settings in application["args"].items()
+    }
+    return {**application, "args": args, "deployments": deployments}
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=IDS)

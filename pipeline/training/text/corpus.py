@@ -131,8 +131,8 @@ class Labeller:
         classes = [targets[kept[j]][0] for j in places]
         weights = [targets[kept[j]][1] for j in places]
         return Example(
-            characters=self.vocabulary.encode(shortened),
-            tags=tags_of(words_of(self.segmenter, shortened)),
+            characters=np.array(self.vocabulary.encode(shortened)),
+            tags=np.array(tags_of(words_of(self.segmenter, shortened))),
             pauses=pauses,
             positions=np.array(places, np.int64) + 1,
             classes=np.array(classes, np.int64).reshape(-1, NUM_TARGETS),

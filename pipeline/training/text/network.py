@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pipeline.text.polyphone_batch import DILATIONS
+
 NUM_WORD_TAGS = 4  # single, begin, middle, end
 
 
@@ -23,7 +25,7 @@ class NetworkSize:
     wide_dim: int = 96
     tag_dim: int = 16
     channels: int = 96
-    dilations: tuple[int, ...] = (1, 3, 9)
+    dilations: tuple[int, ...] = DILATIONS
     head_hidden: int = 96
     dropout: float = 0.2
 

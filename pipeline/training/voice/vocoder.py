@@ -30,7 +30,7 @@ from pipeline.types import F32
 VOCODER = HiFTConfig(
     mel_bins=80,
     sample_rate=22050,
-    base_channels=192,
+    base_channels=320,
     num_harmonics=33,
     sine_amplitude=0.1,
     noise_std=0.003,

@@ -46,9 +46,10 @@ class FakeHandle:
     def __init__(self, method: Callable[..., Any], response: type = FakeResponse) -> None:
         self._method, self._response = method, response
         self.responses: list[Any] = []
+        self.called_with: dict[str, bool] = {}
 
-    def options(self, *, stream: bool) -> FakeHandle:
-        assert stream
+    def options(self, **options: bool) -> FakeHandle:
+        self.called_with = options
         return self
 
     def __getattr__(self, name: str) -> FakeHandle:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
 import logging
 import struct
 import sys
+from collections.abc import AsyncIterator
 
 import av
 import httpx
 import numpy as np
 import pytest
 from speaking import LIMITS, RATE, FakeSpeaker, client, make_app, post, spoken
+from starlette.types import Message
 
+from deployments.api.speech import BodyStream
 from pipeline.errors import (
     BundleError,
     DeadlineExceeded,
@@ -199,3 +203,26 @@ async def test_a_missing_extra_is_told_before_anything_is_spoken(monkeypatch: py
     assert response.status_code == 400
     assert "pip install 'cosyvoice-serve[audio]'" in response.json()["error"]["message"]
     assert speaker.requests == []
+
+
+async def test_the_head_of_a_stream_leaves_with_its_first_part() -> None:
+    made, sent = asyncio.Event(), list[str]()
+
+    async def parts() -> AsyncIterator[bytes]:
+        await made.wait()
+        yield b"first"
+        yield b"second"
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"] if "body" not in message else message["body"].decode())
+
+    response = asyncio.ensure_future(BodyStream(parts())({"type": "http"}, receive_nothing, send))
+    await asyncio.sleep(0.01)
+    assert sent == []
+    made.set()
+    await response
+    assert sent == ["http.response.start", "first", "second", ""]
+
+
+async def receive_nothing() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}

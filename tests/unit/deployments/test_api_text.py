@@ -31,6 +31,9 @@ class AcrossRay:
     def __init__(self, replica: TextFrontend) -> None:
         self._replica = replica
 
+    def options(self, **_: bool) -> AcrossRay:
+        return self
+
     def __getattr__(self, method: str) -> FakeHandle:
         return FakeHandle(getattr(self._replica, method), FakeResponse)
 

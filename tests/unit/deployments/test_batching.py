@@ -60,6 +60,13 @@ async def test_a_caller_that_leaves_is_not_served_and_harms_nobody() -> None:
     assert doubling.batches == [[4]]
 
 
+async def test_who_need_not_wait_is_served_at_once() -> None:
+    doubling, is_worthwhile = Doubling(), iter((False, True, True))
+    batcher = Batcher(doubling.double, OPEN, lambda: next(is_worthwhile))
+    assert await asyncio.gather(*map(batcher, (2, 4, 6))) == [4, 8, 12]
+    assert doubling.batches == [[2], [4, 6]]
+
+
 async def test_settings_change_while_it_runs() -> None:
     doubling = Doubling()
     batcher = Batcher(doubling.double, CLOSED)

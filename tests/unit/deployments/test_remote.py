@@ -44,6 +44,19 @@ def streaming_handle(stalls: bool = False, error: Exception | None = None) -> Fa
     return FakeHandle(method, FakeStream)
 
 
+async def test_calls_go_by_value() -> None:
+    async def echo(*args: Any) -> Any:
+        return args
+
+    handles = FakeHandle(echo), streaming_handle(), FakeHandle(echo)
+    await RemoteFrontend(handles[0]).prepare(REQUEST)
+    await anext(RemoteAcousticModel(handles[1]).generate(UTTERANCE))
+    await RemoteToken2Wav(handles[2]).decode(GROUPS[0], UTTERANCE, None)
+    assert [handle.called_with for handle in handles] == [
+        {"stream": is_streamed, "_by_reference": False} for is_streamed in (False, True, False)
+    ]
+
+
 async def test_results_come_back_as_they_are() -> None:
     async def echo(*args: Any) -> Any:
         return args

@@ -106,6 +106,14 @@ async def test_arrivals_of_a_window_are_submitted_together() -> None:
     assert engine.submitted == [["a", "b", "c"]]
 
 
+async def test_an_engine_that_idles_is_not_waited_for() -> None:
+    engine = FakeEngine()
+    engine.num_running = engine.num_waiting = 0
+    model = acoustic_model(BATCHED, engine)
+    await asyncio.gather(*(anext(model.generate(utterance(text))) for text in "ab"))
+    assert engine.submitted == [["a"], ["b"]]
+
+
 async def test_a_caller_that_leaves_while_it_is_admitted_leaves_no_stream_open() -> None:
     engine = FakeEngine()
     model = acoustic_model(BATCHED, engine)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from pipeline.text.lexicon import Lexicon
 from pipeline.text.lexicon_entry import Entry
 from pipeline.text.lexicon_sqlite import SqliteLexicon
 from pipeline.text.phoneme import PhonemeTokenizer, TokenTable
+from pipeline.text.polyphone import Question
+from pipeline.text.pronounce import load_pronouncer
 from pipeline.text.readings import Reading
 from pipeline.text.script import Script
 from pipeline.text.tokenizer import Tokenizer, make_tokenizer
-from pipeline.types import SpeechRequest, Utterance, Voice
+from pipeline.types import F32, SpeechRequest, Utterance, Voice
 
 CONFIG = TextConfig(lexicon=None, max_text_length=2000)
 MANIFEST = Manifest(
@@ -62,11 +64,11 @@ class Letters:
         return list(text)
 
 
-def usual(script: Script) -> Script:
-    """Knows three characters, and leaves given readings alone."""
+def usual(script: Script, pauses: Sequence[Question]) -> tuple[Script, list[F32]]:
+    """Knows three characters, leaves given readings alone."""
     known: dict[str, Reading] = {"重": "zhong4", "庆": "qing4", "好": "hao3"}
     readings = tuple(known.get(c) if r is None else r for c, r in zip(script.text, script.readings, strict=True))
-    return replace(script, readings=readings)
+    return replace(script, readings=readings), load_pronouncer().model.pauses(pauses)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,7 @@ def make(bundle: Bundle) -> Make:
     def make(tokenizer: Tokenizer | None = None, lexicon: Lexicon | None = None, **changes: object) -> Frontend:
         config = CONFIG.model_copy(update=changes)
         tokenizer = tokenizer or make_tokenizer(bundle)
-        return Frontend(bundle, tokenizer, config, lexicon or Lexicon(), pronounce=usual)
+        return Frontend(bundle, tokenizer, config, lexicon or Lexicon(), read=usual)
 
     return make
 

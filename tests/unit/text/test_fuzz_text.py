@@ -7,6 +7,9 @@ import time
 
 import pytest
 
+from pipeline.bench import text_fuzz
+from pipeline.bench.text_fuzz import FuzzReport, fuzz
+from pipeline.errors import InvalidRequest
 from pipeline.text.normalize import LANGUAGES, normalize
 from pipeline.text.spans import passages, spans
 from pipeline.text.split import split
@@ -66,6 +69,31 @@ def test_any_string_is_split_without_losing_a_letter() -> None:
         pieces = split(text, rng.choice((3, 20, 80)), rng.choice((None, 8)))
         assert [c for c in "".join(pieces) if c.isalnum()] == [c for c in text if c.isalnum()]
         assert all(any(c.isalnum() for c in piece) for piece in pieces)
+
+
+def test_any_string_goes_through_the_whole_frontend() -> None:
+    result = fuzz(400, seed=1)
+    assert (result.num_strings, result.failures) == (400, [])
+    assert 0 < result.worst[0] < SLACK
+    assert result.num_refused < 200
+
+
+def test_the_fuzz_run_counts_refusals_failures_and_slow_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = FuzzReport()
+
+    def call(error: Exception | None) -> object:
+        if error is not None:
+            raise error
+        return sum(range(200_000))
+
+    for error in (None, InvalidRequest("no"), ValueError("oops")):
+        text_fuzz._try(lambda error=error: call(error), "a" * 100, result)
+    assert (result.num_refused, len(result.failures), result.slow) == (1, 1, [])
+    assert "oops" in result.failures[0]
+    monkeypatch.setattr(text_fuzz, "MAX_S_PER_CHARACTER", 1e-9)
+    text_fuzz._try(lambda: call(None), "b", result)
+    assert [text for _, text in result.slow] == ["b"]
+    assert "1 above the limit" in str(result)
 
 
 UNITS = (

@@ -7,7 +7,8 @@ import torch
 
 from pipeline.runtime.session import make_session
 from pipeline.text.phrases import PhraseTable
-from pipeline.text.polyphone import PolyphoneModel, Vocabulary
+from pipeline.text.polyphone import PolyphoneModel, Question, Vocabulary, tags_of
+from pipeline.text.polyphone_batch import Window, packed
 from pipeline.text.segment import load_segmenter
 from pipeline.training.text.batches import collate
 from pipeline.training.text.corpus import Labeller, Sentence, crop
@@ -32,9 +33,7 @@ VOCABULARY = Vocabulary.build(
 
 def small_network() -> ReadingNetwork:
     torch.manual_seed(0)
-    size = NetworkSize(
-        8, 4, recurrent_dim=8, recurrent_hidden=4, wide_dim=8, channels=8, dilations=(1, 3), head_hidden=8
-    )
+    size = NetworkSize(8, 4, recurrent_dim=8, recurrent_hidden=4, wide_dim=8, channels=8, head_hidden=8)
     return ReadingNetwork(size).eval()
 
 
@@ -47,9 +46,43 @@ def test_the_exported_graph_computes_what_the_network_does(tmp_path) -> None:
     )
     text, word_of = "重庆很长", [0, 0, 1, 2]
     logits, pauses = run(network, VOCABULARY, load_segmenter(), text)
-    np.testing.assert_allclose(model.pauses(text, word_of), pauses, atol=1e-5)
+    (found,) = model.pauses([Question(text, word_of, range(len(text)))])
+    np.testing.assert_allclose(found, pauses, atol=1e-5)
+    inputs = packed([Window(VOCABULARY.encode(text), tags_of(word_of), [4])], np.array([[3, 0, 2]]))
+    np.testing.assert_allclose(
+        model._session.run(inputs, ["scores"])["scores"][0, :, 0], logits[3, [3, 0, 2]], atol=1e-5
+    )
     expected = VOCABULARY.classes[2 + int(logits[3, 3] > logits[3, 2])]
     assert model.readings(text, word_of, {3: None}) == {3: expected}
+
+
+def test_company_changes_neither_pauses_nor_readings(tmp_path) -> None:
+    export(small_network(), VOCABULARY, tmp_path)
+    session = make_session(tmp_path / "polyphone.onnx", num_threads=1)
+    model = PolyphoneModel(session, VOCABULARY)
+    questions = [
+        Question("重庆" * 20, list(range(40)), [0, 3, 39]),
+        Question("", [], []),
+        Question("长", [0], [0]),
+        Question("很重" * 200, list(range(400)), range(400)),
+    ]
+    together = model.pauses(questions)
+    assert [len(found) for found in together] == [3, 0, 1, 400]
+    for question, found in zip(questions, together, strict=True):
+        np.testing.assert_allclose(model.pauses([question])[0], found, atol=1e-6)
+    windows = [Window(VOCABULARY.encode(text), tags_of(range(len(text))), [1]) for text in ("重", "长很" * 30)]
+    candidates = np.array([[0, 1], [2, 3]])
+    both = session.run(packed(windows, candidates), ["scores"])["scores"]
+    for row, window in enumerate(windows):
+        alone = session.run(packed([window], candidates[row : row + 1]), ["scores"])["scores"]
+        np.testing.assert_allclose(alone[0], both[row], atol=1e-5)
+
+
+def test_no_question_needs_no_run() -> None:
+    model = PolyphoneModel(None, VOCABULARY)  # type: ignore[arg-type]
+    assert model.pauses([]) == []
+    assert [len(found) for found in model.pauses([Question("很", [0], [])] * 2)] == [0, 0]
+    assert model.readings("很", [0], {}) == {}
 
 
 def test_padding_changes_no_reading() -> None:

@@ -4,8 +4,15 @@ from itertools import pairwise
 
 import pytest
 
-from pipeline.text.prosody import MIN_STRETCH, break_places, pause_marks, pauses
+from pipeline.text.pronounce import load_pronouncer
+from pipeline.text.prosody import MIN_STRETCH, break_places, candidates_of, pauses
 from pipeline.text.split import split
+
+
+def silences(text: str) -> list[int]:
+    candidates = candidates_of(text)
+    (found,) = load_pronouncer().model.pauses([candidates.hidden])
+    return candidates.chosen(found)
 
 
 def test_a_pause_is_likely_between_clauses() -> None:
@@ -47,11 +54,11 @@ def test_a_long_clause_without_punctuation_is_broken_where_a_reader_pauses() -> 
 
 def test_a_silence_stands_between_words_far_from_the_ends_and_from_the_next_one() -> None:
     text = "虽然他很努力地学习但是考试成绩还是不太理想，大家都很失望。"
-    marks = pause_marks(text)
+    marks = silences(text)
     assert marks == [text.index("但是")]
     assert all(text[mark - 4 : mark + 4].isalpha() for mark in marks)
     long = "这个项目的目标是让没有显卡的普通服务器也能够实时地合成自然流畅的语音并且在用户数量增加的时候" * 3
-    places = pause_marks(long)
+    places = silences(long)
     assert len(places) > 1
     assert min(right - left for left, right in pairwise(places)) >= MIN_STRETCH
 
@@ -60,9 +67,9 @@ def test_a_silence_stands_between_words_far_from_the_ends_and_from_the_next_one(
     "text", ["", "好", "GPU", "今天天气很好。", "我们用 CosyVoice 合成语音，速度很快！", "😀" * 50, "a" * 300]
 )
 def test_short_clauses_and_other_scripts_get_no_silence(text: str) -> None:
-    assert pause_marks(text) == []
+    assert silences(text) == []
 
 
 def test_no_silence_touches_latin_words_or_digits() -> None:
     text = "虽然这台服务器没有安装任何一块显卡但是它用ONNX Runtime的INT8模型也能够在200毫秒之内就开始播放第一段声音"
-    assert all("一" <= text[k] <= "龥" for mark in pause_marks(text) for k in (mark - 1, mark))
+    assert all("一" <= text[k] <= "龥" for mark in silences(text) for k in (mark - 1, mark))

@@ -10,9 +10,8 @@ import torch
 from pipeline.export.checkpoint import load_checkpoint
 from pipeline.runtime.bundle import Bundle, Precision
 from pipeline.token2wav.flow import OnnxFlow
-from pipeline.token2wav.solver import Profile
 from pipeline.token2wav.token2wav import OnnxToken2Wav
-from pipeline.types import Prompt, Voice
+from pipeline.types import Profile, Prompt, Voice
 from tests.unit.token2wav.conftest import REFERENCE
 
 

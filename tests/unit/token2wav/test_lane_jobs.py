@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -80,3 +80,25 @@ def test_a_lane_is_free_again_after_an_error_and_a_cancelled_job_never_runs(jobs
             future.result(TIMEOUT_S)
     assert jobs.submit([lane_of])[0].result(TIMEOUT_S) is None
     assert not ran.is_set()
+
+
+def test_an_urgent_job_goes_before_others_that_wait() -> None:
+    entered, go_on, order = threading.Event(), threading.Event(), list[str]()
+
+    def hold(lane: Lane) -> None:
+        entered.set()
+        assert go_on.wait(TIMEOUT_S)
+
+    def named(name: str) -> Callable[[Lane], None]:
+        return lambda lane: order.append(name)
+
+    one_lane = LaneJobs(1)
+    futures = one_lane.submit([hold])
+    assert entered.wait(TIMEOUT_S)
+    futures += one_lane.submit([named("a"), named("b")])
+    futures += one_lane.submit([named("c"), named("d")], [False, True])
+    go_on.set()
+    for future in futures:
+        future.result(TIMEOUT_S)
+    one_lane.close()
+    assert order == ["d", "a", "b", "c"]

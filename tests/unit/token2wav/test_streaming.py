@@ -16,10 +16,9 @@ from pipeline.runtime.session import Session
 from pipeline.token2wav.audio_stream import AudioStream
 from pipeline.token2wav.mel_stream import MelStream
 from pipeline.token2wav.regulator import Interpolation
-from pipeline.token2wav.solver import Profile
 from pipeline.token2wav.token2wav import DecodeJob, OnnxToken2Wav, to_int16
 from pipeline.token2wav.vocoder import OnnxVocoder
-from pipeline.types import DecodeState, Prompt, SpeechTokens, Utterance, Voice
+from pipeline.types import DecodeState, Profile, Prompt, SpeechTokens, Utterance, Voice
 
 SPEEDS = [0.25, 1.0, 1.3, 4.0]
 
