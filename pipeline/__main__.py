@@ -165,7 +165,7 @@ def _parity(arguments: argparse.Namespace) -> int:
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    steps = ("corpus", "recognizer", "vocoder", "flow", "f0", "lm", "export")
+    steps = ("corpus", "recognizer", "vocoder", "flow", "polish", "f0", "lm", "export")
     parser.add_argument("steps", nargs="*", metavar="STEP", help=f"{', '.join(steps)}, evaluate (default: all)")
     parser.add_argument("--folder", type=Path, default=Path("voice"), metavar="DIR", help="keeps data and checkpoints")
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of training steps (default: 1)")

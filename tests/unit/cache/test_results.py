@@ -138,13 +138,16 @@ def test_the_key_names_everything_that_is_heard(tmp_path: Path, other: Utterance
 
 def test_the_identity_changes_with_settings_that_change_the_sound() -> None:
     bundle = open_bundle(ServiceConfig().model)
-    fast = ServiceConfig(token2wav=Token2WavConfig(profile="fast"))
+    other = "exact" if bundle.manifest.flow.profile == "fast" else "fast"
+    otherwise = ServiceConfig(token2wav=Token2WavConfig(profile=other))
     identities = {
         service_identity(ServiceConfig(), bundle, "fp32"),
         service_identity(ServiceConfig(), bundle, "int8"),
-        service_identity(fast, bundle, "fp32"),
+        service_identity(otherwise, bundle, "fp32"),
     }
     assert len(identities) == 3
+    said = ServiceConfig(token2wav=Token2WavConfig(profile=bundle.manifest.flow.profile))
+    assert service_identity(said, bundle, "fp32") in identities, "the bundle's own profile, said aloud"
     assert service_identity(ServiceConfig(), bundle, "fp32") in identities
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.__main__ import main
+from pipeline.__main__ import _parser, main
 from pipeline.errors import BundleError
 from pipeline.training.voice import recipe as recipes
 from pipeline.training.voice.recipe import NUM_STEPS, STEPS, Recipe, run_recipe
@@ -61,6 +61,10 @@ def test_polishing_goes_on_with_a_copy_of_the_vocoder(tmp_path: Path, monkeypatc
 def test_the_flow_wants_the_vocoder_that_will_read_its_melody(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"vocoder\.pt is missing: train the vocoder first"):
         run_recipe(Recipe(tmp_path), ["flow"])
+
+
+def test_the_command_line_knows_every_step() -> None:
+    assert _parser().parse_args(["train"]).all_steps == tuple(STEPS)
 
 
 def test_the_command_line_refuses_an_unknown_step(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
