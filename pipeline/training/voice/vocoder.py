@@ -54,8 +54,6 @@ _F0_NUM_FRAMES = 96
 _F0_SHARE = 0.02  # of the smooth L1 distance in Hz
 _F0_ELBOW_HZ = 5.0
 _MEL_NOISE = 0.15
-_PREDICTED_SHARE = 0.2  # of the steps have the predicted F0 in their source,
-_PREDICTED_FROM = 1500  # from this step on, when it is worth something
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +119,17 @@ class VocoderLosses:
     def __call__(self, step: int) -> Losses:
         random = np.random.default_rng((step, 0))
         batch = self._waves.draw(self._batch_size, random)
-        share = _PREDICTED_SHARE if step >= _PREDICTED_FROM else 0.0
-        wave = self._vocoder.decode(batch.mel, self._excitation(batch, share, random))
+        wave = self._vocoder.decode(batch.mel, self._excitation(batch, random))
         spectral = self._spectral(wave, batch.audio)
         error_hz = self._f0_error(self._melodies.draw(self._batch_size, random), random)
         return {"total": spectral + _F0_SHARE * error_hz, "spectral": spectral, "f0": error_hz}
 
-    def _excitation(self, batch: Batch, predicted_share: float, random: np.random.Generator) -> Tensor:
-        """As it is served: f32 [B, 1, T * hop]."""
-        f0 = batch.f0
-        if random.random() < predicted_share:
-            with torch.no_grad():
-                f0 = self._vocoder.f0_predictor(batch.mel)
-        sources = [self._make_source(row, int(random.integers(1 << 31))) for row in f0.numpy()]
+    def _excitation(self, batch: Batch, random: np.random.Generator) -> Tensor:
+        """f32 [B, 1, T * hop] as it is served, but with the teacher's F0.
+
+        A predicted one is wrong here and there, and would teach the vocoder to listen to the mel for its pitch.
+        """
+        sources = [self._make_source(row, int(random.integers(1 << 31))) for row in batch.f0.numpy()]
         return torch.from_numpy(np.stack(sources))[:, None]
 
     def _make_source(self, f0: F32, seed: int) -> F32:
