@@ -1,7 +1,7 @@
 """Deployment handles behind the stage Protocols: what crosses Ray comes back as the pipeline's own types and errors.
 
 Arguments and results go by value, from replica to replica over gRPC: as Ray's objects each would be stored, announced
-and fetched, which takes two to three times as long. A message may have 4 MiB, a minute and a half of audio and so many
+and fetched first. A message may have 4 MiB, a minute and a half of audio and so many
 times a chunk; RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH raises that.
 """
 
