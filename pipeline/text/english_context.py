@@ -14,6 +14,7 @@ from pipeline.text.script import Script
 
 LANGUAGE = "en"
 _WORD = re.compile(r"[A-Za-z]+(?:['’][A-Za-z]+)*")
+_DEPENDENT = re.compile(r"[a-z]|A(?![A-Za-z])")  # words in capitals but the article depend on nothing
 _JOINT = re.compile(r"[ \n]+|[ ]?-[ ]?")  # between words of one clause
 
 
@@ -168,7 +169,7 @@ def _clauses(text: str) -> Iterator[list[re.Match[str]]]:
 
 def with_context(script: Script) -> Script:
     """The script with readings for those words in its English parts that have none."""
-    if LANGUAGE not in script.languages:
+    if LANGUAGE not in script.languages or not _DEPENDENT.search(script.text):
         return script
     found = list(contextual(script.text))
     if not found:

@@ -18,7 +18,6 @@ from pipeline.text import english, korean, mandarin
 from pipeline.text.english import load_english
 from pipeline.text.inventory import PAUSE, START
 from pipeline.text.kana import kana_symbols
-from pipeline.text.mandarin import mandarin_symbols
 from pipeline.text.pronounce import spoken_pinyin
 from pipeline.text.reader import pronounce
 from pipeline.text.readings import Reading, reading_symbols
@@ -84,7 +83,8 @@ class PhonemeTokenizer:
 
     def __init__(self, table: TokenTable) -> None:
         self._table = table
-        self._english = load_english()
+        english = load_english()
+        self._word = lru_cache(_MAX_CACHED_SYMBOLS)(lambda word: tuple(f"en:{phone}" for phone in english.phones(word)))
 
     @classmethod
     def open(cls, folder: Path) -> PhonemeTokenizer:
@@ -99,7 +99,7 @@ class PhonemeTokenizer:
     def symbols(self, text: str, readings: Sequence[Reading] | None = None) -> list[str]:
         """Start mark, then the symbols of each clause and its closing mark; the last one ends a sentence."""
         text, readings = _expand_numbers(text.replace("’", "'"), readings or [None] * len(text))
-        if readings.count(None) == len(readings):
+        if readings.count(None) == len(readings) and _RUN.search(text):
             readings = _script_readings(text)
         symbols = [START]
         for unit in _UNIT.finditer(text):
@@ -121,9 +121,6 @@ class PhonemeTokenizer:
         if None not in readings:
             return chain.from_iterable(map(reading_symbols, filter(None, readings)))
         return _mixed_symbols(unit, readings)
-
-    def _word(self, word: str) -> Iterable[str]:
-        return (f"en:{phone}" for phone in self._english.phones(word))
 
 
 def _mixed_symbols(unit: str, readings: Sequence[Reading]) -> Iterator[str]:
@@ -153,7 +150,7 @@ def _script_readings(text: str) -> Sequence[Reading]:
 @lru_cache(maxsize=1024)
 def _mandarin(run: str) -> tuple[str, ...]:
     """Of kanji without a reading, mostly one or two between kana: each would cost a run of the model."""
-    return tuple(symbol for syllable in spoken_pinyin(run) for symbol in mandarin_symbols(syllable))
+    return tuple(symbol for syllable in spoken_pinyin(run) for symbol in reading_symbols(syllable))
 
 
 # script -> symbols of a run of it that has no reading

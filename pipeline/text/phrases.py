@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from functools import lru_cache
 from importlib.resources import files
 from operator import add
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable  # since Python 3.11
@@ -21,8 +21,7 @@ _TARGET = re.compile("<([\u3400-\u9fff])>")
 Syllables = tuple[str | None, ...]  # tone-number syllables, one per character; None leaves it to others
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A phrase found at `start`."""
 
     start: int
@@ -42,10 +41,10 @@ class PhraseTable:
         A single character is no phrase.
         """
         self._phrases = phrases
-        self._longest: dict[str, int] = {}  # by the first two characters
+        self._lengths: dict[str, int] = {}  # of those with the same first two characters: bits
         for phrase in phrases:
             if len(phrase) > 1:
-                self._longest[phrase[:2]] = max(len(phrase), self._longest.get(phrase[:2], 0))
+                self._lengths[phrase[:2]] = self._lengths.get(phrase[:2], 0) | 1 << len(phrase)
 
     def matches(self, text: str, word_of: Sequence[int]) -> Iterator[Match]:
         """Phrases of `text`. `word_of[i]` numbers the word that character i belongs to.
@@ -53,19 +52,30 @@ class PhraseTable:
         A phrase lies inside one word or covers whole words, so that 了解 is not found in 为了|解决.
         """
         end = 0
-        for start, longest in enumerate(map(self._longest.get, map(add, text, text[1:]))):
-            if longest and start >= end:
-                match = self._match_at(text, start, min(start + longest, len(text)), word_of)
+        for start, lengths in enumerate(map(self._lengths.get, map(add, text, text[1:]))):
+            if lengths and start >= end:
+                match = self._match_at(text, start, lengths, word_of)
                 if match:
                     yield match
                     end = match.end
 
-    def _match_at(self, text: str, start: int, last_end: int, word_of: Sequence[int]) -> Match | None:
-        for end in range(last_end, start + 1, -1):
+    def _match_at(self, text: str, start: int, lengths: int, word_of: Sequence[int]) -> Match | None:
+        for length in _longest_first(lengths):
+            end = start + length
             syllables = self._phrases.get(text[start:end])
-            if syllables and _respects_words(word_of, start, end):
-                return Match(start, tuple(syllables.split()) if isinstance(syllables, str) else syllables)
+            if syllables and end <= len(text) and _respects_words(word_of, start, end):
+                return Match(start, _parted(syllables) if isinstance(syllables, str) else syllables)
         return None
+
+
+@lru_cache(maxsize=1024)
+def _longest_first(bits: int) -> tuple[int, ...]:
+    return tuple(length for length in range(bits.bit_length(), 1, -1) if bits >> length & 1)
+
+
+@lru_cache(maxsize=8192)
+def _parted(syllables: str) -> tuple[str, ...]:
+    return tuple(syllables.split())
 
 
 def _respects_words(word_of: Sequence[int], start: int, end: int) -> bool:
@@ -88,10 +98,10 @@ class ContextRules:
             pattern = re.compile(_TARGET.sub(r"(?P<at>\1)", expression))
             self._rules[char].append((syllable, pattern))
 
-    def syllables(self, text: str) -> dict[int, str]:
-        """Position -> syllable of the characters that a rule decides."""
+    def syllables(self, text: str, chars: Set[str]) -> dict[int, str]:
+        """Position -> syllable of the characters that a rule decides. `chars` are those of the text."""
         found: dict[int, str] = {}
-        for char in self._rules.keys() & set(text):
+        for char in self._rules.keys() & chars:
             for syllable, pattern in self._rules[char]:
                 for match in pattern.finditer(text):
                     found.setdefault(match.start("at"), syllable)

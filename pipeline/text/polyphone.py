@@ -8,36 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file
 from itertools import accumulate, pairwise
-from operator import ne
 
 import numpy as np
 
 from pipeline.runtime.session import Session, make_session
 from pipeline.text.phrases import DATA
-from pipeline.text.polyphone_batch import Window, packed
-from pipeline.text.segment import Segmenter
+from pipeline.text.polyphone_batch import Window, is_long, packed
+from pipeline.text.segment import tags_between
 from pipeline.types import F32, I64
 
 UNKNOWN_ROW, BEGIN_ROW, END_ROW = 1, 2, 3
 FIRST_ROW = 4  # of the embedding, that is a character
-SINGLE, BEGIN, MIDDLE, END = range(4)
 HINT_BONUS = 7.0  # best on held-out sentences of the CPP dev split
-_TAGS = {(True, True): SINGLE, (True, False): BEGIN, (False, False): MIDDLE, (False, True): END}  # begins, ends
 MAX_CONTEXT = 256  # characters given to the network at once; it sees some tens of characters far
-
-
-def words_of(segmenter: Segmenter, text: str) -> list[int]:
-    """For each character, the number of its word. Without the hidden Markov model: unknown words stay characters."""
-    word_of: list[int] = []
-    for number, word in enumerate(segmenter.cut(text)):
-        word_of += [number] * len(word)
-    return word_of
-
-
-def tags_of(word_of: Sequence[int]) -> list[int]:
-    """T + 2: whether a character is a word, or begins, continues or ends one; begin and end are words."""
-    edges = [True, *map(ne, word_of, word_of[1:]), True]  # whether a word begins or ends before each character
-    return [SINGLE, *map(_TAGS.__getitem__, pairwise(edges)), SINGLE] if word_of else [SINGLE] * 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +33,7 @@ class Vocabulary:
     candidates: Mapping[str, I64]  # character -> i64 [n], ids of its readings
     rows: Mapping[str, int]  # of each polyphone in `padded`
     padded: I64  # as `candidates`, all of one length, the first id again where there are no more
+    row_of_code: I64  # of each code point up to the last one that is known
 
     @staticmethod
     def build(
@@ -60,7 +44,7 @@ class Vocabulary:
         longest = max(map(len, ids.values()), default=0)
         padded = np.array([np.append(row, np.repeat(row[:1], longest - len(row))) for row in ids.values()], np.int64)
         rows = {char: row for row, char in enumerate(ids)}
-        return Vocabulary(characters, tuple(classes), class_ids, ids, rows, padded)
+        return Vocabulary(characters, tuple(classes), class_ids, ids, rows, padded, _row_of_code(characters))
 
     @staticmethod
     def from_json(text: str) -> Vocabulary:
@@ -79,19 +63,42 @@ class Vocabulary:
         }
         return json.dumps(parts, ensure_ascii=False, indent=0)
 
-    def encode(self, text: str) -> list[int]:
-        """T + 2: the rows of the characters between begin and end."""
-        row_of = self.characters.get
-        return [BEGIN_ROW, *[row_of(char, UNKNOWN_ROW) for char in text], END_ROW]
+    def encode(self, texts: Sequence[str]) -> I64:
+        """i64 [N]: the rows of each text's characters between begin and end, one text after the other."""
+        framed = "\0" + "\0\0".join(texts) + "\0"
+        codes = np.frombuffer(framed.encode("utf-32-le", "surrogatepass"), np.uint32)
+        rows = self.row_of_code.take(codes, mode="clip")
+        ends = np.array([len(text) + 2 for text in texts]).cumsum()
+        rows[0] = BEGIN_ROW
+        rows[ends[:-1]] = BEGIN_ROW
+        rows[ends - 1] = END_ROW
+        return rows
+
+
+def _row_of_code(characters: Mapping[str, int]) -> I64:
+    """The last one is of all code points behind it."""
+    rows = np.full(max(map(ord, characters), default=0) + 2, UNKNOWN_ROW)
+    for char, row in characters.items():
+        rows[ord(char)] = row
+    return rows
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the network is asked of a text: `places` are positions in it, in order."""
+    """What the network is asked of a text: `places` are positions in it, in order, `tags` as `segment.tags_of`."""
 
     text: str
-    word_of: Sequence[int]
+    tags: bytes
     places: Sequence[int]
+
+    def windows(self) -> Iterator[Window]:
+        """Those parts of the text that have a place."""
+        for start in range(0, len(self.text), MAX_CONTEXT):
+            end = start + MAX_CONTEXT
+            places = self.places[bisect_left(self.places, start) : bisect_left(self.places, end)]
+            if places:
+                inside = [place - start for place in places] if start else places
+                yield Window(self.text[start:end], tags_between(self.tags, start, end), inside)
 
 
 class PolyphoneModel:
@@ -108,44 +115,46 @@ class PolyphoneModel:
             session = make_session(file, num_threads=1)
         return PolyphoneModel(session, Vocabulary.from_json((DATA / "polyphone.json").read_text("utf-8")))
 
-    def readings(self, text: str, word_of: Sequence[int], hints: Mapping[int, str | None]) -> dict[int, str]:
+    def readings(self, text: str, tags: bytes, hints: Mapping[int, str | None]) -> dict[int, str]:
         """The likeliest syllable at each position that is a key of `hints`; a hint's logit is raised by HINT_BONUS."""
-        return self.answer(text, word_of, hints, ())[0]
+        return self.answer(text, tags, hints, ())[0]
 
     def pauses(self, asked: Sequence[Question]) -> list[F32]:
         """f32 [k] for each text: the probabilities that a reader pauses after the characters at its places."""
-        return self.answer("", (), {}, asked)[1]
+        return self.answer("", b"", {}, asked)[1]
 
     def answer(
-        self, text: str, word_of: Sequence[int], hints: Mapping[int, str | None], pauses: Sequence[Question]
+        self, text: str, tags: bytes, hints: Mapping[int, str | None], pauses: Sequence[Question]
     ) -> tuple[dict[int, str], list[F32]]:
         """As `readings` and `pauses`, both in one run, which costs less than two."""
         places = sorted(hints)
-        asked = [Question(text, word_of, places), *pauses]
-        windows = [window for question in asked for window in self._windows(question)]
+        windows = [window for asked in (Question(text, tags, places), *pauses) for window in asked.windows()]
         if not windows:
             return {}, [np.zeros(0, np.float32)] * len(pauses)
         candidates = self.vocabulary.padded[[self.vocabulary.rows[text[k]] for k in places]]
-        found = self._session.run(packed(windows, candidates), ["scores", "pauses"])
-        best = self._best(found["scores"][..., 0], candidates, [hints[k] for k in places])
-        probabilities: F32 = np.reciprocal(1 + np.exp(-found["pauses"][:, 0]))
-        ends = accumulate((len(question.places) for question in pauses), initial=len(places))
+        scores, logits = self._run(windows, candidates)
+        best = self._best(scores, candidates, [hints[k] for k in places])
+        probabilities: F32 = np.reciprocal(1 + np.exp(-logits))
+        ends = accumulate((len(asked.places) for asked in pauses), initial=len(places))
         return dict(zip(places, best, strict=True)), [probabilities[start:end] for start, end in pairwise(ends)]
 
-    def _windows(self, asked: Question) -> Iterator[Window]:
-        """Those parts of the text that have a place."""
-        for start in range(0, len(asked.text), MAX_CONTEXT):
-            end = start + MAX_CONTEXT
-            places = asked.places[bisect_left(asked.places, start) : bisect_left(asked.places, end)]
-            if places:
-                yield Window(
-                    self.vocabulary.encode(asked.text[start:end]),
-                    tags_of(asked.word_of[start:end]),
-                    [place - start + 1 for place in places],
-                )
+    def _run(self, windows: Sequence[Window], candidates: I64) -> tuple[F32, F32]:
+        """Logits f32 [P, n] of the candidates and f32 [K] of a pause at each place."""
+        are_long = is_long(windows)
+        if are_long is None:
+            found = self._session.run(packed(windows, self.vocabulary.encode, candidates), ["scores", "pauses"])
+            return found["scores"][..., 0], found["pauses"][:, 0]
+        is_of_long = np.repeat(are_long, [len(window.places) for window in windows])
+        scores, pauses = np.empty(candidates.shape, np.float32), np.empty(len(is_of_long), np.float32)
+        for chosen in (True, False):
+            part = [window for window, is_one in zip(windows, are_long, strict=True) if is_one is chosen]
+            is_place = is_of_long == chosen
+            is_asked = is_place[: len(candidates)]
+            scores[is_asked], pauses[is_place] = self._run(part, candidates[is_asked])
+        return scores, pauses
 
     def _best(self, scores: F32, candidates: I64, hints: Sequence[str | None]) -> list[str]:
-        """`scores` f32 [P, N] of `candidates`. A repeated one scores as the first does, which `argmax` prefers."""
+        """`scores` f32 [P, n] of `candidates`. A repeated one scores as the first does, which `argmax` prefers."""
         hinted = np.array([-1 if hint is None else self.vocabulary.class_ids.get(hint, -1) for hint in hints], np.int64)
         scores = scores + HINT_BONUS * (candidates == hinted[:, None])
         best = candidates[np.arange(len(hints)), scores.argmax(1)]

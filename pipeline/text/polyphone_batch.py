@@ -1,16 +1,15 @@
-"""Windows of texts side by side, as the network for polyphones and pauses takes them in one run.
+"""Parts of texts side by side, as the network for polyphones and pauses takes them in one run.
 
 Rows of all windows follow each other without padding. The convolutions find a row's neighbours by index, where 0 is a
-row of zeros outside of the window; only the recurrent layer sees windows as columns of one length. So what a window
-gives does not depend on its company.
+row of zeros outside of the window, and compute only rows that a place depends on; only the recurrent layer sees
+windows as columns of one length. So what a window gives does not depend on its company.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import accumulate
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,69 +18,87 @@ from numpy.typing import NDArray
 from pipeline.types import I64
 
 DILATIONS = (1, 3, 9)  # of the network's convolutions, in order
-_MAX_CACHED_LENGTHS = 256
+_REACH = DILATIONS[-1]
+_OFFSETS = {dilation: np.array([-dilation, 0, dilation]) for dilation in DILATIONS}
+_RUN_COST = 300  # rows of the recurrent layer that take as long as one more run
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Part of a text between its begin and end rows.
+    """Part of a text.
 
     Attributes:
-        characters: rows of the embedding, begin and end included.
-        tags: of each, as `polyphone.tags_of`.
-        places: indices into `characters` of what is asked about, in order.
+        tags: of each character, as `segment.tags_of`.
+        places: positions in it of what is asked about, in order.
     """
 
-    characters: list[int]
-    tags: list[int]
-    places: list[int]
+    text: str
+    tags: bytes
+    places: Sequence[int]
 
 
-def packed(windows: Sequence[Window], candidates: I64) -> dict[str, NDArray[Any]]:
-    """Inputs of the graph for at least one window.
+def is_long(windows: Sequence[Window]) -> list[bool] | None:
+    """Which windows to run apart from the others, whose columns would be mostly empty beside them; None for none."""
+    lengths = [len(window.text) for window in windows]
+    longest = max(lengths)
+    short = [length for length in lengths if 2 * length < longest]
+    if not short or (longest - max(short)) * len(short) < _RUN_COST:
+        return None
+    return [2 * length >= longest for length in lengths]
+
+
+def packed(
+    windows: Sequence[Window], encode: Callable[[Sequence[str]], I64], candidates: I64
+) -> dict[str, NDArray[Any]]:
+    """Inputs of the graph for at least one window. `encode` as `Vocabulary.encode`.
 
     With N rows and K places in all, of B windows of up to T rows, they are characters and tags i64 [N], near_D i64
-    [N, 3] for each dilation but the last and [K, 3] for the last, places i64 [K], grid i64 [T, B], lengths i32 [B],
-    cells i64 [K, 2]. `candidates` i64 [P, n] are the classes to score at the first P places.
+    [n, 3] for each dilation, grid i64 [T, B], lengths i32 [B], cells i64 [K, 2]. A convolution has the n rows that the
+    next one needs, the last one K. `candidates` i64 [P, n] are the classes to score at the first P places.
     """
-    lengths = [len(window.characters) for window in windows]
-    starts = list(accumulate(lengths, initial=0))
-    near = np.concatenate(list(map(_near, lengths, starts)), axis=1)
-    places = [place + start for window, start in zip(windows, starts, strict=False) for place in window.places]
-    width = 2 * len(windows)
-    cells = [place * width + column for column, window in enumerate(windows) for place in window.places]
-    characters = np.array([row for window in windows for row in window.characters], np.int64)
+    columns = np.arange(len(windows))
+    lengths = np.array([len(window.text) + 2 for window in windows])
+    ends = lengths.cumsum()
+    starts = ends - lengths
+    column_of_place = columns.repeat([len(window.places) for window in windows])
+    places = 1 + np.fromiter(chain.from_iterable(window.places for window in windows), np.int64, len(column_of_place))
+    rows, column = np.arange(ends[-1]), columns.repeat(lengths)
+    characters = encode([window.text for window in windows])
+    grid = np.zeros((lengths.max(), len(windows)), np.int64)  # each window a column, with zeros behind its end
+    grid[rows - starts[column], column] = characters
+    cells = places * (2 * len(windows)) + column_of_place  # in [T, 2, B]
     return {
         "characters": characters,
-        "tags": np.array([tag for window in windows for tag in window.tags], np.int64),
-        **{f"near_{dilation}": rows for dilation, rows in zip(DILATIONS, near[:-1], strict=False)},
-        f"near_{DILATIONS[-1]}": near[-1][places],
-        "places": np.array(places, np.int64),
-        "grid": _grid(characters, lengths, starts),
-        "lengths": np.array(lengths, np.int32),
-        "cells": np.array([cells, [cell + len(windows) for cell in cells]], np.int64).T,  # in [T, 2, B]
+        "tags": rows_of_tags([window.tags for window in windows]),
+        **_near(rows + (column + 1) * _REACH, (places + starts[column_of_place]) + (column_of_place + 1) * _REACH),
+        "grid": grid,
+        "lengths": lengths.astype(np.int32),
+        "cells": np.stack((cells, cells + len(windows)), 1),
         "asked": np.arange(len(candidates)),
         "candidates": candidates,
     }
 
 
-def _grid(characters: I64, lengths: Sequence[int], starts: Sequence[int]) -> I64:
-    """i64 [T, B]: each window a column, with zeros behind its end."""
-    grid = np.zeros((max(lengths), len(lengths)), np.int64)
-    for column, (length, start) in enumerate(zip(lengths, starts, strict=False)):
-        grid[:length, column] = characters[start : start + length]
-    return grid
+def rows_of_tags(tags: Sequence[bytes]) -> I64:
+    """i64 [N] of texts one after the other, each between the tags of its begin and its end, which are words."""
+    return np.frombuffer(b"\0" + b"\0\0".join(tags) + b"\0", np.uint8).astype(np.int64)
 
 
-def _near(length: int, start: int) -> I64:
-    """i64 [dilations, length, 3]: one more than the rows so far before, at and after each row; 0 outside of them."""
-    rows = _near_alone(length)
-    return rows + start * (rows > 0) if start else rows
+def _near(slots: I64, asked: I64) -> dict[str, I64]:
+    """For each convolution, one more than the rows before, at and after each row that it has; 0 outside of the window.
 
-
-@lru_cache(maxsize=_MAX_CACHED_LENGTHS)
-def _near_alone(length: int) -> I64:
-    offsets = np.array([[-dilation, 0, dilation] for dilation in DILATIONS])
-    rows = np.arange(1, length + 1)[:, None] + offsets[:, None]
-    near: I64 = rows * ((rows > 0) & (rows <= length))
-    return near
+    They are counted among the rows of the convolution before it. Each row has a slot, and between windows _REACH slots
+    are free; `slots` i64 [N] are in order, `asked` i64 [K] are those that the last convolution has.
+    """
+    is_row = np.zeros(slots[-1] + _REACH + 1, np.bool_)
+    is_row[slots] = True
+    inputs: dict[str, I64] = {}
+    for dilation in reversed(DILATIONS):
+        near, is_needed = asked[:, None] + _OFFSETS[dilation], is_row
+        if dilation != DILATIONS[0]:
+            is_needed = np.zeros_like(is_row)
+            is_needed[near] = True
+            is_needed &= is_row
+            asked = is_needed.nonzero()[0]
+        inputs[f"near_{dilation}"] = (is_needed.cumsum() * is_needed)[near]
+    return inputs

@@ -14,10 +14,10 @@ from pipeline.text.phrases import (
     read_polyphones,
     read_table,
 )
-from pipeline.text.polyphone import PolyphoneModel, Question, words_of
+from pipeline.text.polyphone import PolyphoneModel, Question
 from pipeline.text.sandhi import Sandhi
 from pipeline.text.script import Source
-from pipeline.text.segment import Segmenter, load_segmenter
+from pipeline.text.segment import Segmenter, load_segmenter, numbers_of, tags_of
 from pipeline.types import F32
 
 _MIN_SURE = 4  # characters; what a dictionary says of a phrase as long, the model does not overrule
@@ -67,21 +67,25 @@ class Pronouncer:
 
     def read(self, text: str, pauses: Sequence[Question] = ()) -> Pronunciation:
         """`pauses` are questions about any texts, for the same run of the model."""
-        word_of = words_of(self.segmenter, text)
+        words = self.segmenter.cut(text)
+        word_of = numbers_of(words)
         found: dict[int, tuple[str, Source]] = {}
         hints: dict[int, str] = {}
         longest = self._read_phrases(text, word_of, hints)
         self._read_everyday(text, word_of, longest, found)
-        found |= {k: (syllable, "rule") for k, syllable in self._strong_rules.syllables(text).items()}
+        chars = frozenset(text)
+        found |= {k: (syllable, "rule") for k, syllable in self._strong_rules.syllables(text, chars).items()}
         for k, hint in hints.items():
             if longest[k][1] - longest[k][0] >= _MIN_SURE:
                 found.setdefault(k, (hint, "phrase"))
-        for k, syllable in self._rules.syllables(text).items():
+        for k, syllable in self._rules.syllables(text, chars).items():
             found.setdefault(k, (syllable, "rule"))
-        answers = self._read_model(text, word_of, hints, found, pauses)
+        answers = self._read_model(text, tags_of(words), hints, found, pauses)
         for k, hint in hints.items():
             found.setdefault(k, (hint, "phrase"))
-        rows = [found.get(k) or self._default(char) for k, char in enumerate(text)]
+        rows = list(map(self._default, text))
+        for k, row in found.items():
+            rows[k] = row
         syllables, sources = zip(*rows, strict=True) if rows else ((), ())
         return Pronunciation(list(syllables), list(sources), word_of, answers)
 
@@ -89,8 +93,9 @@ class Pronouncer:
         """Fills `hints`; returns start and end of the phrase that covers each position."""
         spans: dict[int, tuple[int, int]] = {}
         for match in self._phrases.matches(text, word_of):
+            span = match.start, match.end
             for k, syllable in enumerate(match.syllables, match.start):
-                spans[k] = (match.start, match.end)
+                spans[k] = span
                 if syllable is not None and text[k] not in _SANDHI_CHARS:
                     hints[k] = syllable
         return spans
@@ -112,14 +117,14 @@ class Pronouncer:
     def _read_model(
         self,
         text: str,
-        word_of: Sequence[int],
+        tags: bytes,
         hints: Mapping[int, str],
         found: dict[int, tuple[str, Source]],
         pauses: Sequence[Question],
     ) -> list[F32]:
         candidates = self.model.vocabulary.candidates
         open_hints = {k: hints.get(k) for k, char in enumerate(text) if char in candidates and k not in found}
-        readings, answers = self.model.answer(text, word_of, open_hints, pauses)
+        readings, answers = self.model.answer(text, tags, open_hints, pauses)
         for k, syllable in readings.items():
             found[k] = (syllable, "phrase" if syllable == hints.get(k) else "model")
         return answers

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import ne
+from itertools import accumulate
 
 import numpy as np
 
-from pipeline.text.polyphone import Question, words_of
+from pipeline.text.polyphone import Question
 from pipeline.text.pronounce import load_pronouncer
-from pipeline.text.segment import load_segmenter
+from pipeline.text.segment import load_segmenter, tags_of
 from pipeline.types import F32
 
 MIN_PAUSE = 0.3  # probability from which a place counts as a pause: best F1 on held-out text
@@ -20,25 +22,46 @@ MIN_EDGE = 4  # characters between a silence and the end of a clause
 LONG_CLAUSE = 16  # characters; shorter ones are spoken in one breath, and cost no run of the model
 _WITHOUT_MARKS = str.maketrans("", "", "，。；：！？、,;!?…")
 _HANZI = re.compile("[\u3400-\u9fff]+")  # as `mandarin.is_hanzi`
+_HANGUL_PAIR = re.compile("[가-힣]{2}")
+MIN_HANZI = 0.2  # of a clause's characters; with fewer it is not Chinese
 LONGEST_STRETCH = 40  # characters without a likely pause; in longer ones any word's end will do
 
 
-def pauses(text: str) -> F32:
-    """f32 [T]: for each character the probability that a reader pauses after it; 0 inside a word and at the end."""
+def pauses(texts: Sequence[str]) -> list[F32]:
+    """f32 [T] of each text: for a character the probability of a pause after it; 0 inside a word and at the end."""
     pronouncer = load_pronouncer()
-    word_of = words_of(pronouncer.segmenter, text)
-    places = np.flatnonzero([*map(ne, word_of, word_of[1:])]).tolist()
-    found = np.zeros(len(text), np.float32)
-    found[places] = pronouncer.model.pauses([Question(text, word_of, places)])[0]
-    return found
+    words = list(map(pronouncer.segmenter.cut, texts))
+    places = [[end - 1 for end in accumulate(map(len, cut))][:-1] for cut in words]
+    asked = [Question(*row) for row in zip(texts, map(tags_of, words), places, strict=True)]
+    spread = [np.zeros(len(text), np.float32) for text in texts]
+    for row, found, where in zip(spread, pronouncer.model.pauses(asked), places, strict=True):
+        row[where] = found
+    return spread
 
 
-def break_places(clause: str) -> list[int]:
-    """Positions after which a clause that is too long may be broken: likely pauses, word ends where those are rare."""
-    found = pauses(clause)
+def break_places(clauses: Sequence[str]) -> list[list[int]]:
+    """Positions after which clauses that are too long may be broken: likely pauses, word ends where those are rare.
+
+    In mostly foreign ones, whose pauses the model does not know, every word's end will do.
+    """
+    found = iter(pauses(list(filter(_is_chinese, clauses))))
+    return [_places_of(next(found)) if _is_chinese(clause) else _word_ends(clause) for clause in clauses]
+
+
+def _is_chinese(clause: str) -> bool:
+    return sum(map(len, _HANZI.findall(clause))) >= MIN_HANZI * len(clause)
+
+
+def _word_ends(clause: str) -> list[int]:
+    """As the segmenter has them, but for hangul, whose words it does not know: they end before spaces."""
+    ends = accumulate(map(len, load_segmenter().cut(clause)))
+    return [end for end in ends if not _HANGUL_PAIR.match(clause, end - 1)]
+
+
+def _places_of(found: F32) -> list[int]:
     places: list[int] = []
     start = 0
-    for stop in [*(np.flatnonzero(found >= MIN_PAUSE) + 1).tolist(), len(clause)]:
+    for stop in [*(np.flatnonzero(found >= MIN_PAUSE) + 1).tolist(), len(found)]:
         if stop - start > LONGEST_STRETCH:
             places += (np.flatnonzero(found[start : stop - 1] > 0) + start + 1).tolist()
         places.append(stop)
@@ -75,19 +98,19 @@ def candidates_of(text: str) -> Candidates:
     """Between two hanzi that belong to different words, far from the ends of a long clause."""
     long = [(start, end) for start, end in clauses(text) if end - start >= LONG_CLAUSE]
     if not long:
-        return Candidates(Question("", [], []), [])
+        return Candidates(Question("", b"", []), [])
     bare = text.translate(_WITHOUT_MARKS)
-    word_of = words_of(load_segmenter(), bare)
+    words = load_segmenter().cut(bare)
+    ends = list(accumulate(map(len, words)))
     places: list[tuple[int, int]] = []
     hidden: list[int] = []
     for number, (start, end) in enumerate(long):
         num_marks = start - len(text[:start].translate(_WITHOUT_MARKS))
-        for place in range(start + MIN_EDGE, end - MIN_EDGE + 1):
-            k = place - num_marks
-            if word_of[k - 1] != word_of[k]:
-                places.append((number, place))
-                hidden.append(k - 1)
-    return Candidates(Question(bare, word_of, hidden), places)
+        first = bisect_left(ends, start + MIN_EDGE - num_marks)
+        for k in ends[first : bisect_right(ends, end - MIN_EDGE - num_marks)]:
+            places.append((number, k + num_marks))
+            hidden.append(k - 1)
+    return Candidates(Question(bare, tags_of(words), hidden), places)
 
 
 def clauses(text: str) -> list[tuple[int, int]]:

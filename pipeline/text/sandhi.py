@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import compress
+from operator import ne
 
 from pipeline.text.phrases import DATA, PhraseTable, read_words
 from pipeline.text.suffixes import ERHUA, SUFFIXES, erhua_places, is_neutral_suffix, merge_erhua, tone_of
@@ -57,14 +59,17 @@ class Sandhi:
             syllables: tone-number pinyin of each character before sandhi.
             word_of: for each character the number of its word.
         """
-        tones = [tone_of(syllable) for syllable in syllables]
+        written = list(map(tone_of, syllables))
+        tones = list(written)
         self._make_neutral(text, tones, word_of)
         lexical = list(tones)
         _change_bu(text, tones, lexical)
         _change_yi(text, tones, lexical, word_of)
         erhua = erhua_places(text, word_of)
         change_third_tones(text, tones, word_of, erhua)
-        spoken = [s[:-1] + tone if tone else s for s, tone in zip(syllables, tones, strict=True)]
+        spoken = list(syllables)
+        for k in compress(range(len(tones)), map(ne, written, tones)):
+            spoken[k] = spoken[k][:-1] + tones[k]
         return merge_erhua(spoken, erhua)
 
     def _make_neutral(self, text: str, tones: list[str], word_of: Sequence[int]) -> None:
@@ -110,7 +115,10 @@ def _change_bu(text: str, tones: list[str], lexical: Sequence[str]) -> None:
 
 
 def _places(text: str, char: str) -> Iterator[int]:
-    return (match.start() for match in re.finditer(char, text))
+    k = text.find(char)
+    while k >= 0:
+        yield k
+        k = text.find(char, k + 1)
 
 
 def _is_infix(text: str, k: int) -> bool:
@@ -136,7 +144,7 @@ def _is_number(text: str, k: int, word_of: Sequence[int]) -> bool:
     before, after = text[k - 1] if k else "", text[k + 1]
     if (before == "月" and after == "日") or _is_calculated(text, k) or _is_school_year(text, k):
         return True
-    if after in "月号" or before in ("第", "初") or any(text.startswith(word, k) for word in _ORDINALS):
+    if after in "月号" or before in ("第", "初") or text.startswith(_ORDINALS, k):
         return True
     if after == "十" and before in ("百", "千", "万", "零"):
         return True
@@ -144,13 +152,14 @@ def _is_number(text: str, k: int, word_of: Sequence[int]) -> bool:
         return before != "十" or after not in _MEASURES
     if after in _DIGITS and after != "十":
         return True
-    return any(text.endswith(word, 0, k + 1) for word in _ENDS_IN_ONE) and word_of[k] != word_of[k + 1]
+    return text.endswith(_ENDS_IN_ONE, 0, k + 1) and word_of[k] != word_of[k + 1]
 
 
 def _is_calculated(text: str, k: int) -> bool:
     """一加一, 一比三, 一等于."""
-    sign = next((sign for sign in _CALCULATIONS if text.startswith(sign, k + 1)), "")
-    return sign == "等于" or (sign != "" and text[k + 2 : k + 3] in _DIGITS)
+    if not text.startswith(_CALCULATIONS, k + 1):
+        return False
+    return text.startswith("等于", k + 1) or text[k + 2 : k + 3] in _DIGITS
 
 
 def _is_school_year(text: str, k: int) -> bool:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
+SINGLE, BEGIN, MIDDLE, END = range(4)  # tags: a character is a word, or begins, continues or ends one
+_AS_FIRST = bytes.maketrans(bytes([MIDDLE, END]), bytes([BEGIN, SINGLE]))
+_AS_LAST = bytes.maketrans(bytes([BEGIN, MIDDLE]), bytes([SINGLE, END]))
 _HALF_PAIR = re.compile("[\ud800-\udfff]")  # which Rust's strings cannot hold
 
 
@@ -25,3 +29,28 @@ class Segmenter:
 def load_segmenter() -> Segmenter:
     """The one of this process: its dictionary takes 33 MB and a tenth of a second."""
     return Segmenter()
+
+
+def numbers_of(words: Iterable[str]) -> list[int]:
+    """For each character, the number of its word."""
+    word_of: list[int] = []
+    for number, word in enumerate(words):
+        word_of += [number] * len(word)
+    return word_of
+
+
+def tags_of(words: Iterable[str]) -> bytes:
+    """The tag of each character."""
+    return b"".join(map(_tags_of_word, map(len, words)))
+
+
+@lru_cache(maxsize=256)
+def _tags_of_word(length: int) -> bytes:
+    return bytes([BEGIN, *[MIDDLE] * (length - 2), END]) if length > 1 else bytes([SINGLE] * length)
+
+
+def tags_between(tags: bytes, start: int, end: int) -> bytes:
+    """Of a part; words that it cuts begin and end there."""
+    part = tags[start:end]
+    part = part[:1].translate(_AS_FIRST) + part[1:]
+    return part[:-1] + part[-1:].translate(_AS_LAST)

@@ -24,10 +24,13 @@ _TOKENS = re.compile(
     rf"|(?P<other>(?:(?![{re.escape(_OPENING)}])(?:[^\w]|_))+|[{re.escape(_OPENING)}]+|\w)"
 )
 _HAN = re.compile(f"[{HAN_CLASS}]+")
+_ENDS = "。！？!?；;，,、：:…\n."  # what may end a clause
+# In text that is Chinese by all signs a run of Han characters goes on beyond numbers, spaces and marks inside a clause.
+_CHINESE_RUN = rf"[{HAN_CLASS}](?:(?:[{HAN_CLASS}0-9_]|[^\w{_ENDS}])*[{HAN_CLASS}])?"
+_CHINESE_TOKENS = re.compile(_TOKENS.pattern.replace(f"[{HAN_CLASS}]+", _CHINESE_RUN, 1))
 _OTHER_SCRIPT = re.compile(f"[々{KANA_CLASS}{HANGUL_CLASS}]")
 _LETTER = re.compile(rf"[^\W\d_{HAN_CLASS}]")
 _CLAUSE_END = re.compile(r"[。！？!?；;，,、：:…\n]|\.(?=\s|$)")
-_MARK = re.compile(r"[。！？!?；;，,、：:…\n.]")  # without one there is no end of a clause or sentence
 _SENTENCE_END = re.compile(r"[。！？!?\n…]|\.(?=\s|$)")
 _MAX_REACH = 40  # characters: no kana farther away than this decides a Han run
 
@@ -60,6 +63,7 @@ _CHINESE_VERB = "去喝吃買买说說叫找跟給给想看"
 _VERB_AND_JAPANESE = re.compile(f"(?:.*[{_CHINESE_VERB}])(?=[^{_CHINESE_VERB}]{{2,4}}$)")
 _HANGUL_VERB = re.compile("하[고는여지며면기였]|한다|할|해[요서]|했|합니|됩니|되[고는어었]|된다|됐|드립")  # after 歡迎
 _KATAKANA = re.compile("[\u30a1-\u30fa\u30fc]")
+_WITHOUT_HAN = {"en": "zh"}  # what Han characters are in where the default has none
 _WORD_STOP = frozenset(
     "我你您他她它很也了是在的和就都不没去来吃喝看想要说有们这那哪把被给让跟吗呢吧学会问叫找与或从对讲住用写读教懂"
 )
@@ -102,7 +106,7 @@ def _decided(text: str, default: str) -> list[_Token] | None:
     is_chinese = default == "zh" and _is_simplified_chinese(text)
     if is_chinese and text and not _LETTER.search(text):
         return None
-    tokens = list(_tokens(text))
+    tokens = list(_tokens(text, _CHINESE_TOKENS if is_chinese else _TOKENS))
     if is_chinese:
         for token in tokens:
             if token.kind == "han":
@@ -126,18 +130,17 @@ def _is_simplified_chinese(text: str) -> bool:
     return _encodes_all("".join(han), "gb2312") and not any(map(_CANTONESE.search, han))
 
 
-def _tokens(text: str) -> Iterator[_Token]:
+def _tokens(text: str, pattern: re.Pattern[str]) -> Iterator[_Token]:
     clause = sentence = 0
-    for match in _TOKENS.finditer(text):
+    for match in pattern.finditer(text):
         kind = match.lastgroup or "other"
         part = match.group()
         language = kind if kind in ("ja", "ko", "en") else None
         yield _Token(kind, part, clause, sentence, language)
-        if kind == "other" and _MARK.search(part):
-            if _ends(_CLAUSE_END, text, match):
-                clause += 1
-            if _ends(_SENTENCE_END, text, match):
-                sentence += 1
+        if kind == "other":
+            ends_clause, ends_sentence = _ends(part, text[match.end() : match.end() + 1])
+            clause += ends_clause
+            sentence += ends_sentence
 
 
 def _with_quoted_words(tokens: list[_Token]) -> list[_Token]:
@@ -195,12 +198,17 @@ def _is_common_japanese(char: str) -> bool:
     return _encodes(char, "shift_jis") and char.encode("shift_jis") < b"\x98\x9f"
 
 
-def _ends(pattern: re.Pattern[str], text: str, match: re.Match[str]) -> bool:
-    hit = pattern.search(text, match.start(), match.end() + 1)
-    if hit is None or hit.start() >= match.end():
+@lru_cache(maxsize=4096)
+def _ends(marks: str, following: str) -> tuple[bool, bool]:
+    """Whether a clause and a sentence end with marks before a character, or before the end of the text."""
+    return _ends_with(_CLAUSE_END, marks, following), _ends_with(_SENTENCE_END, marks, following)
+
+
+def _ends_with(pattern: re.Pattern[str], marks: str, following: str) -> bool:
+    hit = pattern.search(marks + following)
+    if hit is None or hit.start() >= len(marks):
         return False
-    following = text[match.end() : match.end() + 1]
-    is_inside_word = match.end() - match.start() == 1 and following.isascii() and following.isalnum()
+    is_inside_word = len(marks) == 1 and following.isascii() and following.isalnum()
     return not (is_inside_word and hit.group() in ",:?!")
 
 
@@ -370,7 +378,7 @@ def _inherit(clauses: list[list[_Token]], default: str) -> None:
         undecided = [token for token in clause if token.kind == "han" and token.language is None]
         if not undecided:
             continue
-        language = decided[i] or _neighbour_language(clauses, decided, i) or default
+        language = decided[i] or _neighbour_language(clauses, decided, i) or _WITHOUT_HAN.get(default, default)
         decided[i] = language
         for token in undecided:
             token.language = language

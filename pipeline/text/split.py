@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from pipeline.text.spans import HAN_CLASS, HANGUL_CLASS, KANA_CLASS
 
-WordEnds = Callable[[str], Iterable[int]]
+WordEnds = Callable[[Sequence[str]], Iterable[Iterable[int]]]
 
 LINE, SENTENCE, CLAUSE, WORD, ANYWHERE = 4, 3, 2, 1, 0
 _PENALTIES = {LINE: 0.0, SENTENCE: 0.0, CLAUSE: 0.35, WORD: 1.2, ANYWHERE: 6.0}  # against (shortfall / limit) squared
@@ -140,7 +140,7 @@ def split(text: str, max_length: int, first_length: int | None = None, word_ends
 
     A line is a piece of its own, except lines too short to be spoken alone in a text longer than one piece. With
     `first_length` the first piece is at most that long where a sentence or clause allows, so that its audio starts
-    early. `word_ends` gives, for a clause without spaces that is too long, the offsets where words end.
+    early. `word_ends` gives, for each clause without spaces that is too long, the offsets where words end.
     """
     if max_length < 1:
         raise ValueError(f"max_length is {max_length}; it must be at least 1")
@@ -220,19 +220,18 @@ def _is_list_number(text: str, start: int) -> bool:
 def _fitting(
     sentences: Iterable[tuple[str, int]], limit: float, unit: float, word_ends: WordEnds | None
 ) -> Iterator[_Atom]:
-    for sentence, strength in sentences:
-        atom = _Atom(sentence, len(sentence) * unit, strength)
-        yield from [atom] if atom.length <= limit else _broken(atom, limit, unit, word_ends)
+    """Sentences, the clauses of those that are too long, and the words of clauses that are too long again."""
+    atoms = (_Atom(sentence, len(sentence) * unit, strength) for sentence, strength in sentences)
+    parts = [part for atom in atoms for part in ([atom] if atom.length <= limit else _broken(atom, unit))]
+    long = [part.text for part in parts if part.length > limit and _CJK.search(part.text)]
+    ends = dict(zip(long, word_ends(long), strict=True)) if long and word_ends else {}
+    for part in parts:
+        yield from [part] if part.length <= limit else _words(part, limit, unit, ends.get(part.text))
 
 
-def _broken(atom: _Atom, limit: float, unit: float, word_ends: WordEnds | None) -> Iterator[_Atom]:
-    """The clauses of a sentence that is too long; clauses that are too long again as words."""
+def _broken(atom: _Atom, unit: float) -> Iterator[_Atom]:
     for clause, strength in _clauses(atom.text):
-        part = _Atom(clause, len(clause) * unit, strength or atom.strength)
-        if part.length <= limit:
-            yield part
-        else:
-            yield from _words(part, limit, unit, word_ends)
+        yield _Atom(clause, len(clause) * unit, strength or atom.strength)
 
 
 def _clauses(sentence: str) -> Iterator[tuple[str, int]]:
@@ -251,10 +250,9 @@ def _clauses(sentence: str) -> Iterator[tuple[str, int]]:
     yield sentence[start:], 0
 
 
-def _words(clause: _Atom, limit: float, unit: float, word_ends: WordEnds | None) -> Iterator[_Atom]:
-    text = clause.text
-    ends = set(word_ends(text)) if word_ends and _CJK.search(text) else None
-    tokens = _with_marks(_tokens(text, int(limit / unit)))
+def _words(clause: _Atom, limit: float, unit: float, word_ends: Iterable[int] | None) -> Iterator[_Atom]:
+    ends = None if word_ends is None else set(word_ends)
+    tokens = _with_marks(_tokens(clause.text, int(limit / unit)))
     position = 0
     for i, token in enumerate(tokens):
         position += len(token)
@@ -298,7 +296,7 @@ def _strength_between(token: str, following: str, position: int, ends: set[int] 
 
 def _clauses_of_first(atoms: list[_Atom], limit: float, unit: float) -> list[_Atom]:
     first = atoms[0]
-    return [first] if first.length <= limit else list(_broken(first, max(limit, first.length / unit), unit, None))
+    return [first] if first.length <= limit else list(_broken(first, unit))
 
 
 def _packed(atoms: list[_Atom], limit: float, first_limit: float | None) -> list[str]:

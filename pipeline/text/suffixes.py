@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 ERHUA = "儿"
@@ -40,12 +40,13 @@ def is_neutral_suffix(text: str, k: int, is_joined: bool, is_last: bool) -> bool
     return before in _SUFFIX_INSIDE_AFTER or (is_last and before not in _CHILD_SUFFIX_BEFORE)
 
 
-def erhua_places(text: str, word_of: Sequence[int]) -> list[bool]:
-    """For each character whether it is an 儿 that joins the syllable before it."""
-    places = [False] * len(text)
+def erhua_places(text: str, word_of: Sequence[int]) -> list[int]:
+    """Where an 儿 joins the syllable before it."""
+    places: list[int] = []
     k = text.find(ERHUA)
     while k >= 0:
-        places[k] = _is_erhua_at(text, k, word_of)
+        if _is_erhua_at(text, k, word_of):
+            places.append(k)
         k = text.find(ERHUA, k + 1)
     return places
 
@@ -64,10 +65,9 @@ def _is_erhua_at(text: str, k: int, word_of: Sequence[int]) -> bool:
     return before not in _CHILD_BEFORE
 
 
-def merge_erhua(spoken: list[str], erhua: Sequence[bool]) -> list[str]:
-    merged = list(spoken)
-    for k, is_erhua in enumerate(erhua):
-        if is_erhua and tone_of(merged[k - 1]):
-            merged[k - 1] = f"{merged[k - 1][:-1]}r{merged[k - 1][-1]}"
-            merged[k] = ""
-    return merged
+def merge_erhua(spoken: list[str], erhua: Iterable[int]) -> list[str]:
+    for k in erhua:
+        if tone_of(spoken[k - 1]):
+            spoken[k - 1] = f"{spoken[k - 1][:-1]}r{spoken[k - 1][-1]}"
+            spoken[k] = ""
+    return spoken

@@ -9,12 +9,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from pipeline.text.languages.required import required
+from pipeline.text.languages.required import leading_digits, required
 
 Match = re.Match[str]
 Read = Callable[[Match], "str | None"]
 
 DIGITS = "0123456789"
+_DIGIT_RUN = re.compile(r"\d{1,41}")  # no rule needs more
+_ANY = -1  # whatever the number of digits
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -37,7 +39,9 @@ class Grammar:
         self._respell = respell
         by_start: dict[str, list[_Entry]] = {}
         for rule in rules:
-            entry = _Entry(re.compile(rule.pattern).match, rule.read, required(rule.pattern))
+            entry = _Entry(
+                re.compile(rule.pattern).match, rule.read, required(rule.pattern), leading_digits(rule.pattern)
+            )
             for char in rule.starts:
                 by_start.setdefault(char, []).append(entry)
         self._rules = _with_equal_ones_shared(by_start)
@@ -46,16 +50,11 @@ class Grammar:
     def say(self, text: str) -> str:
         said: list[str] = []
         position = 0
-        chars = frozenset(text)
-        tried: dict[int, list[_Entry]] = {}  # of each list of rules, those that this text may match
+        possible = _Possible(self._rules, text)
         while (trigger := self._trigger.search(text, position)) is not None:
             start = trigger.start()
             said.append(text[position:start])
-            rules = self._rules[text[start]]
-            if (possible := tried.get(id(rules))) is None:
-                possible = [rule for rule in rules if rule.needs is None or not rule.needs.isdisjoint(chars)]
-                tried[id(rules)] = possible
-            reading, position = self._read(text, start, possible)
+            reading, position = self._read(text, start, possible.at(start))
             said.append(reading)
         said.append(text[position:])
         return "".join(said)
@@ -75,6 +74,34 @@ class _Entry:
     match_at: Callable[..., Match | None]
     read: Read
     needs: frozenset[str] | None
+    num_digits: int  # in a row that a match begins with, at least
+
+
+class _Possible:
+    """Of the rules for each character, those that may match in a text."""
+
+    def __init__(self, rules: Mapping[str, list[_Entry]], text: str) -> None:
+        self._rules = rules
+        self._text = text
+        self._chars = frozenset(text)
+        self._found: dict[tuple[int, int], list[_Entry]] = {}
+
+    def at(self, start: int) -> list[_Entry]:
+        rules = self._rules[self._text[start]]
+        run = _DIGIT_RUN.match(self._text, start)
+        num_digits = run.end() - start if run else 0
+        found = self._found.get((id(rules), num_digits))
+        if found is None:
+            found = [rule for rule in self._of_text(rules) if rule.num_digits <= num_digits]
+            self._found[id(rules), num_digits] = found
+        return found
+
+    def _of_text(self, rules: list[_Entry]) -> list[_Entry]:
+        found = self._found.get((id(rules), _ANY))
+        if found is None:
+            found = [rule for rule in rules if rule.needs is None or not rule.needs.isdisjoint(self._chars)]
+            self._found[id(rules), _ANY] = found
+        return found
 
 
 def _with_equal_ones_shared(lists: Mapping[str, list[_Entry]]) -> dict[str, list[_Entry]]:

@@ -1,4 +1,4 @@
-"""Which characters a regular expression cannot do without, so that it need not be tried on a text that has none."""
+"""What a regular expression cannot do without, so that it need not be tried where that is missing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
+_DIGITS = frozenset("0123456789")
 _MAX_RANGE = 64  # a range of more characters says too little
 _GROUPS = frozenset(["SUBPATTERN", "ATOMIC_GROUP", "ASSERT"])
 _REPEATS = frozenset(["MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"])
@@ -17,14 +18,24 @@ _REPEATS = frozenset(["MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"])
 @lru_cache(maxsize=1024)
 def required(pattern: str) -> frozenset[str] | None:
     """Characters of which every match needs one in its text; None where that cannot be told."""
-    tree = import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse").parse(pattern)
+    tree = _parsed(pattern)
     return None if tree.state.flags & re.IGNORECASE else _of_sequence(tree)
+
+
+@lru_cache(maxsize=1024)
+def leading_digits(pattern: str) -> int:
+    """How many digits in a row every match begins with, at least."""
+    return _digits_of_sequence(_parsed(pattern))[0]
+
+
+def _parsed(pattern: str) -> Any:
+    return import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse").parse(pattern)
 
 
 def _of_sequence(nodes: Iterable[tuple[object, Any]]) -> frozenset[str] | None:
     """The fewest characters that any of the nodes requires; digits say little, as most rules start with one."""
     found = [chars for chars in (_of_node(str(name), value) for name, value in nodes) if chars is not None]
-    return min(found, key=lambda chars: (not chars.isdisjoint("0123456789"), len(chars)), default=None)
+    return min(found, key=lambda chars: (not chars.isdisjoint(_DIGITS), len(chars)), default=None)
 
 
 def _of_node(name: str, value: Any) -> frozenset[str] | None:
@@ -61,3 +72,41 @@ def _of_class(members: Iterable[tuple[object, Any]]) -> frozenset[str] | None:
         else:
             return None  # a category, a large range, or all but the others
     return frozenset(chars)
+
+
+def _digits_of_sequence(nodes: Iterable[tuple[object, Any]]) -> tuple[int, bool]:
+    """The count, and whether the nodes match just so many digits and nothing else."""
+    count = 0
+    for name, value in nodes:
+        more, is_all = _digits_of_node(str(name), value)
+        count += more
+        if not is_all:
+            return count, False
+    return count, True
+
+
+def _digits_of_node(name: str, value: Any) -> tuple[int, bool]:
+    if name in ("AT", "ASSERT", "ASSERT_NOT"):
+        return 0, True
+    if name == "LITERAL":
+        is_digit = chr(value) in _DIGITS
+        return int(is_digit), is_digit
+    if name == "IN":
+        is_digit = all(_is_digits(str(kind), member) for kind, member in value)
+        return int(is_digit), is_digit
+    if name == "BRANCH":
+        found = {_digits_of_sequence(branch) for branch in value[1]}
+        return min(found)[0], len(found) == 1 and min(found)[1]
+    if name in _REPEATS:
+        least, most, inner = value
+        count, is_all = _digits_of_sequence(inner)
+        return (least * count, least == most) if is_all else (count if least else 0, False)
+    if name == "SUBPATTERN":
+        return _digits_of_sequence(value[-1])
+    return 0, False
+
+
+def _is_digits(kind: str, member: Any) -> bool:
+    if kind == "RANGE":
+        return chr(member[0]) in _DIGITS and chr(member[1]) in _DIGITS
+    return chr(member) in _DIGITS if kind == "LITERAL" else str(member) == "CATEGORY_DIGIT"

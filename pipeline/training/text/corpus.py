@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.text.phrases import PhraseTable
-from pipeline.text.polyphone import HINT_BONUS, Vocabulary, tags_of, words_of
-from pipeline.text.segment import Segmenter
+from pipeline.text.polyphone import HINT_BONUS, Vocabulary
+from pipeline.text.polyphone_batch import rows_of_tags
+from pipeline.text.segment import Segmenter, numbers_of, tags_of
 from pipeline.types import F32, I64
 
 MARK = "\u2581"  # stands on both sides of the labelled character in the CPP data set
@@ -81,7 +82,7 @@ class Labeller:
     def example(self, sentence: Sentence, logits: F32, rng: random.Random) -> Example:
         """`logits` f32 [T, C]: the teacher's, for every character of the sentence."""
         text = sentence.text
-        word_of = words_of(self.segmenter, text)
+        word_of = numbers_of(self.segmenter.cut(text))
         hints = self._hints(text, word_of)
         targets = {}
         for k, char in enumerate(text):
@@ -131,8 +132,8 @@ class Labeller:
         classes = [targets[kept[j]][0] for j in places]
         weights = [targets[kept[j]][1] for j in places]
         return Example(
-            characters=np.array(self.vocabulary.encode(shortened)),
-            tags=np.array(tags_of(words_of(self.segmenter, shortened))),
+            characters=self.vocabulary.encode([shortened]),
+            tags=rows_of_tags([tags_of(self.segmenter.cut(shortened))]),
             pauses=pauses,
             positions=np.array(places, np.int64) + 1,
             classes=np.array(classes, np.int64).reshape(-1, NUM_TARGETS),

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from pipeline.text.phrases import PhraseTable
-from pipeline.text.polyphone import HINT_BONUS, Vocabulary, tags_of, words_of
-from pipeline.text.segment import Segmenter
+from pipeline.text.polyphone import HINT_BONUS, Vocabulary
+from pipeline.text.polyphone_batch import rows_of_tags
+from pipeline.text.segment import Segmenter, numbers_of, tags_of
 from pipeline.training.text.corpus import PAUSES, Sentence
 from pipeline.training.text.network import ReadingNetwork
 from pipeline.types import F32
@@ -27,9 +28,9 @@ class Scores:
 @torch.no_grad()
 def run(network: ReadingNetwork, vocabulary: Vocabulary, segmenter: Segmenter, text: str) -> tuple[F32, F32]:
     """Logits f32 [T, C] of every character, and pause probabilities f32 [T]."""
-    tags = tags_of(words_of(segmenter, text))
+    tags = rows_of_tags([tags_of(segmenter.cut(text))])
     positions = torch.arange(1, len(text) + 1)
-    logits, pauses = network(torch.tensor(vocabulary.encode(text))[None], torch.tensor(tags)[None], positions)
+    logits, pauses = network(torch.tensor(vocabulary.encode([text]))[None], torch.tensor(tags)[None], positions)
     return logits.numpy(), torch.sigmoid(pauses[0, 1:-1]).numpy()
 
 
@@ -84,7 +85,7 @@ def evaluate(
 
 
 def hint_at(phrases: PhraseTable, segmenter: Segmenter, sentence: Sentence) -> str | None:
-    for match in phrases.matches(sentence.text, words_of(segmenter, sentence.text)):
+    for match in phrases.matches(sentence.text, numbers_of(segmenter.cut(sentence.text))):
         if match.start <= sentence.index < match.end:
             return match.syllables[sentence.index - match.start]
     return None

@@ -29,15 +29,12 @@ def export(network: ReadingNetwork, vocabulary: Vocabulary, folder: Path) -> Non
 
 @torch.no_grad()
 def graph(network: ReadingNetwork) -> onnx.ModelProto:
-    """What the network computes, for rows of several windows without padding, the last layers only at places."""
+    """What the network computes, for rows of several windows without padding, only where a place depends on it."""
     g = GraphBuilder("polyphone")
-    places = g.input("places", TensorProto.INT64, ["K"])
     x = _embedded(g, network)
     for block, dilation in zip(network.blocks, DILATIONS, strict=True):
-        is_last = dilation == DILATIONS[-1]
-        near = g.input(f"near_{dilation}", TensorProto.INT64, ["K" if is_last else "N", _KERNEL])
-        change = _convolved(g, block, x, near)
-        x = g.add(g.op("Gather", x, places) if is_last else x, change)
+        num_rows = "K" if dilation == DILATIONS[-1] else f"N{dilation}"
+        x = _convolved(g, block, x, g.input(f"near_{dilation}", TensorProto.INT64, [num_rows, _KERNEL]))
     features = g.op("Concat", x, _recurrent(g, network), axis=1)
     pauses = _linear(g, "pause_head", features, _array(network.pause_head.weight), _array(network.pause_head.bias))
     g.output("pauses", pauses, TensorProto.FLOAT, ["K", 1])
@@ -58,13 +55,15 @@ def _embedded(g: GraphBuilder, network: ReadingNetwork) -> str:
 
 
 def _convolved(g: GraphBuilder, block: nn.Module, x: str, near: str) -> str:
-    """The block's change of x at the rows that `near` has: it joins each with its neighbours, then multiplies once."""
+    """The block at the rows that `near` has: it joins each with its neighbours, then multiplies once."""
     assert isinstance(block, ConvBlock)
     conv = fuse_conv_bn_eval(block.conv, block.norm)
     weight = conv.weight.transpose(1, 2).flatten(1)  # [out, kernel * in]
     with_zeros = g.op("Pad", x, g.const([1, 0, 0, 0], np.int64))
     joined = g.op("Reshape", g.op("Gather", with_zeros, near), g.const([-1, weight.shape[1]], np.int64))
-    return str(g.op("Relu", _linear(g, f"conv_{near}", joined, _array(weight), _array(conv.bias))))
+    start, end = (g.const([k * conv.in_channels], np.int64) for k in (1, 2))  # the row itself is in the middle
+    change = g.op("Relu", _linear(g, f"conv_{near}", joined, _array(weight), _array(conv.bias)))
+    return g.add(g.op("Slice", joined, start, end, g.const([1], np.int64)), change)
 
 
 def _recurrent(g: GraphBuilder, network: ReadingNetwork) -> str:

@@ -10,7 +10,7 @@ import pytest
 from pipeline.text.languages import en, ja, ko, yue, zh
 from pipeline.text.languages.fold import fold
 from pipeline.text.languages.grammar import DIGITS, Grammar, Rule, constant
-from pipeline.text.languages.required import required
+from pipeline.text.languages.required import leading_digits, required
 
 CASES = Path(__file__).parent / "cases"
 SIGNS = "0123456789 .,:/-~%+*=#@&$¥°²½年月日点分到第至个月vVxXkmKGB'\"()（）—①Ⅳ"
@@ -42,6 +42,25 @@ def test_an_expression_that_matches_without_any_given_character_requires_none(pa
     assert required(pattern) is None
 
 
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        (r"(?<![\d.])(?:19|20)\d\d(?=年)", 4),
+        (r"([12]\d{3})-\d", 4),
+        (r"\d{2,4}\d", 2),
+        (r"(?:\d{3}){2}", 6),
+        (r"(?:0\d{2}|0)-", 1),
+        (r"(?:-|)\d", 0),
+        (r"(?:86)?1[3-9]", 0),
+        (r"[\dX]\d", 0),
+        (r"(?:\d-){2}\d", 1),
+        (r"(?:\d)*5", 0),
+    ],
+)
+def test_a_match_begins_with_at_least_the_digits_that_its_expression_starts_with(pattern: str, expected: int) -> None:
+    assert leading_digits(pattern) == expected
+
+
 @pytest.mark.parametrize("grammar", [zh.grammar, en.grammar, ja.grammar, ko.grammar, yue.grammar])
 def test_a_rule_matches_no_text_that_lacks_what_it_requires(grammar: Callable[[], Grammar]) -> None:
     rules = {id(rule): rule for starting in grammar()._rules.values() for rule in starting}
@@ -51,6 +70,10 @@ def test_a_rule_matches_no_text_that_lacks_what_it_requires(grammar: Callable[[]
         for rule in needy:
             if rule.needs.isdisjoint(text):
                 assert not any(rule.match_at(text, start) for start in range(len(text)))
+        for rule in rules.values():
+            if rule.num_digits > 1:
+                found = filter(None, (rule.match_at(text, start) for start in range(len(text))))
+                assert all(match.group()[: rule.num_digits].isdecimal() for match in found)
 
 
 def test_rules_are_tried_in_their_order_until_one_accepts() -> None:

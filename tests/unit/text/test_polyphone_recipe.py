@@ -7,9 +7,9 @@ import torch
 
 from pipeline.runtime.session import make_session
 from pipeline.text.phrases import PhraseTable
-from pipeline.text.polyphone import PolyphoneModel, Question, Vocabulary, tags_of
-from pipeline.text.polyphone_batch import Window, packed
-from pipeline.text.segment import load_segmenter
+from pipeline.text.polyphone import PolyphoneModel, Question, Vocabulary
+from pipeline.text.polyphone_batch import Window, is_long, packed
+from pipeline.text.segment import load_segmenter, tags_of
 from pipeline.training.text.batches import collate
 from pipeline.training.text.corpus import Labeller, Sentence, crop
 from pipeline.training.text.evaluate import pause_f1, run, without_pauses
@@ -44,16 +44,18 @@ def test_the_exported_graph_computes_what_the_network_does(tmp_path) -> None:
         make_session(tmp_path / "polyphone.onnx", num_threads=1),
         Vocabulary.from_json((tmp_path / "polyphone.json").read_text("utf-8")),
     )
-    text, word_of = "重庆很长", [0, 0, 1, 2]
+    text = "重庆很长"
+    tags = tags_of(["重庆", "很", "长"])
+    assert load_segmenter().cut(text) == ["重庆", "很", "长"]
     logits, pauses = run(network, VOCABULARY, load_segmenter(), text)
-    (found,) = model.pauses([Question(text, word_of, range(len(text)))])
+    (found,) = model.pauses([Question(text, tags, range(len(text)))])
     np.testing.assert_allclose(found, pauses, atol=1e-5)
-    inputs = packed([Window(VOCABULARY.encode(text), tags_of(word_of), [4])], np.array([[3, 0, 2]]))
+    inputs = packed([Window(text, tags, [3])], VOCABULARY.encode, np.array([[3, 0, 2]]))
     np.testing.assert_allclose(
         model._session.run(inputs, ["scores"])["scores"][0, :, 0], logits[3, [3, 0, 2]], atol=1e-5
     )
     expected = VOCABULARY.classes[2 + int(logits[3, 3] > logits[3, 2])]
-    assert model.readings(text, word_of, {3: None}) == {3: expected}
+    assert model.readings(text, tags, {3: None}) == {3: expected}
 
 
 def test_company_changes_neither_pauses_nor_readings(tmp_path) -> None:
@@ -61,28 +63,42 @@ def test_company_changes_neither_pauses_nor_readings(tmp_path) -> None:
     session = make_session(tmp_path / "polyphone.onnx", num_threads=1)
     model = PolyphoneModel(session, VOCABULARY)
     questions = [
-        Question("重庆" * 20, list(range(40)), [0, 3, 39]),
-        Question("", [], []),
-        Question("长", [0], [0]),
-        Question("很重" * 200, list(range(400)), range(400)),
+        Question("重庆" * 20, bytes(40), [0, 3, 39]),
+        Question("", b"", []),
+        Question("长", b"\0", [0]),
+        Question("很重" * 200, tags_of(["很重"] * 200), range(400)),
     ]
     together = model.pauses(questions)
     assert [len(found) for found in together] == [3, 0, 1, 400]
     for question, found in zip(questions, together, strict=True):
         np.testing.assert_allclose(model.pauses([question])[0], found, atol=1e-6)
-    windows = [Window(VOCABULARY.encode(text), tags_of(range(len(text))), [1]) for text in ("重", "长很" * 30)]
+    windows = [Window(text, bytes(len(text)), [0]) for text in ("重", "长很" * 30)]
     candidates = np.array([[0, 1], [2, 3]])
-    both = session.run(packed(windows, candidates), ["scores"])["scores"]
+    both = session.run(packed(windows, VOCABULARY.encode, candidates), ["scores"])["scores"]
     for row, window in enumerate(windows):
-        alone = session.run(packed([window], candidates[row : row + 1]), ["scores"])["scores"]
+        alone = session.run(packed([window], VOCABULARY.encode, candidates[row : row + 1]), ["scores"])["scores"]
         np.testing.assert_allclose(alone[0], both[row], atol=1e-5)
+
+
+def test_short_windows_among_long_ones_run_apart(tmp_path) -> None:
+    export(small_network(), VOCABULARY, tmp_path)
+    model = PolyphoneModel(make_session(tmp_path / "polyphone.onnx", num_threads=1), VOCABULARY)
+    text = "重很长很" * 60
+    hints = {k: None for k, char in enumerate(text) if char in "重长"}
+    questions = [Question("重长" * 5, bytes(10), [1, 4]) for _ in range(6)]
+    readings, pauses = model.answer(text, bytes(240), hints, [*questions, Question(text, bytes(240), [7])])
+    assert is_long([*(window for question in questions for window in question.windows()), Window(text, b"", [])])
+    assert readings == model.readings(text, bytes(240), hints)
+    for question, found in zip(questions, pauses[:-1], strict=True):
+        np.testing.assert_allclose(found, model.pauses([question])[0], atol=1e-6)
+    assert is_long([Window("很" * 20, bytes(20), [0]), Window("很", b"\0", [0])]) is None
 
 
 def test_no_question_needs_no_run() -> None:
     model = PolyphoneModel(None, VOCABULARY)  # type: ignore[arg-type]
     assert model.pauses([]) == []
-    assert [len(found) for found in model.pauses([Question("很", [0], [])] * 2)] == [0, 0]
-    assert model.readings("很", [0], {}) == {}
+    assert [len(found) for found in model.pauses([Question("很", b"\0", [])] * 2)] == [0, 0]
+    assert model.readings("很", b"\0", {}) == {}
 
 
 def test_padding_changes_no_reading() -> None:

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from pipeline.text.phrases import DATA, ContextRules, PhraseTable, read_lines, read_polyphones, read_table, read_words
-from pipeline.text.polyphone import MAX_CONTEXT, PolyphoneModel, Vocabulary, tags_of
+from pipeline.text.polyphone import MAX_CONTEXT, PolyphoneModel, Vocabulary
 from pipeline.text.pronounce import load_pronouncer, pinyin
 from pipeline.text.reader import pronounce
 from pipeline.text.readings import known_syllables
 from pipeline.text.script import Script
+from pipeline.text.segment import tags_of
 
 CASES = [line.split("\t") for line in read_lines(Path(__file__).parent / "cases" / "polyphones.tsv")]
 
@@ -63,7 +64,7 @@ def test_a_phrase_respects_word_boundaries() -> None:
 
 def test_the_first_rule_that_fits_decides() -> None:
     rules = ContextRules(["huan2\t<还>(?=钱)", "hai2\t<还>", "zhang3\t校<长>"])
-    assert rules.syllables("还钱还有校长") == {0: "huan2", 2: "hai2", 5: "zhang3"}
+    assert rules.syllables("还钱还有校长", frozenset("还钱有校长")) == {0: "huan2", 2: "hai2", 5: "zhang3"}
 
 
 def test_every_syllable_of_the_tables_is_mandarin() -> None:
@@ -97,7 +98,8 @@ class EchoSession:
 
     def run(self, inputs: dict[str, np.ndarray], outputs: list[str]) -> dict[str, np.ndarray]:
         self.lengths.append(inputs["lengths"].tolist())
-        rows = inputs["characters"][inputs["places"]]
+        width = 2 * inputs["grid"].shape[1]
+        rows = inputs["grid"][inputs["cells"][:, 0] // width, inputs["cells"][:, 0] % width]
         scores = inputs["candidates"] == rows[:, None]
         return {"scores": scores.astype(np.float32)[..., None], "pauses": np.zeros((len(rows), 1), np.float32)}
 
@@ -107,16 +109,13 @@ def test_the_model_answers_only_with_readings_of_the_character() -> None:
     vocabulary = Vocabulary.build({"好": 4, "长": 5}, classes, {"好": ["s3", "s4"], "长": ["s6", "s7"]})
     session = EchoSession()
     model = PolyphoneModel(session, vocabulary)  # type: ignore[arg-type]
-    assert model.readings("好长", [0, 1], {0: None, 1: "s7"}) == {0: "s4", 1: "s7"}
-    assert model.readings("好长", [0, 1], {0: "s3"}) == {0: "s3"}
+    assert model.readings("好长", tags_of("好长"), {0: None, 1: "s7"}) == {0: "s4", 1: "s7"}
+    assert model.readings("好长", tags_of("好长"), {0: "s3"}) == {0: "s3"}
     long = "好" * (MAX_CONTEXT + 1)
-    assert len(model.readings(long, range(len(long)), dict.fromkeys(range(len(long))))) == len(long)
+    assert len(model.readings(long, tags_of(long), dict.fromkeys(range(len(long))))) == len(long)
     assert session.lengths[-1] == [MAX_CONTEXT + 2, 3]
-    assert Vocabulary.from_json(vocabulary.to_json()).encode("好长") == [2, 4, 5, 3]
-
-
-def test_word_tags_tell_single_begin_middle_and_end() -> None:
-    assert tags_of([0, 1, 1, 1, 2]) == [0, 0, 1, 2, 3, 0, 0]
+    encoded = Vocabulary.from_json(vocabulary.to_json()).encode(["好长", "\U0010ffff", "\0"])
+    assert encoded.tolist() == [2, 4, 5, 3, 2, 1, 3, 2, 1, 3]
 
 
 def test_a_script_gets_readings_where_it_has_none() -> None:

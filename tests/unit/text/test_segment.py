@@ -7,7 +7,7 @@ from pathlib import Path
 import jieba
 import pytest
 
-from pipeline.text.segment import load_segmenter
+from pipeline.text.segment import load_segmenter, numbers_of, tags_between, tags_of
 
 CASES = Path(__file__).parent / "cases"
 MIXED = [
@@ -42,3 +42,17 @@ def test_any_text_is_cut_as_jieba_does_without_its_model(reference: jieba.Tokeni
 
 def test_half_a_surrogate_pair_is_a_word_of_its_own() -> None:
     assert load_segmenter().cut("你好\ud800世界") == ["你好", "?", "世界"]
+
+
+def test_tags_tell_whether_a_character_is_a_word_or_begins_continues_or_ends_one() -> None:
+    words = ["好", "图书馆", "在", "哪里"]
+    assert numbers_of(words) == [0, 1, 1, 1, 2, 3, 3]
+    assert list(tags_of(words)) == [0, 1, 2, 3, 0, 1, 3]
+    assert tags_of([]) == tags_between(b"", 0, 9) == b""
+
+
+def test_words_that_a_part_cuts_begin_and_end_there() -> None:
+    tags = tags_of(["甲乙丙丁", "戊己"])
+    assert [list(tags_between(tags, *part)) for part in ((0, 2), (1, 3), (2, 3), (3, 5), (4, 9))] == [
+        [1, 3], [1, 3], [0], [0, 0], [1, 3],
+    ]  # fmt: skip

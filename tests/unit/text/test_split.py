@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 import pytest
 
 from pipeline.text.split import split
@@ -94,16 +97,15 @@ def test_the_first_piece_is_whole_where_no_clause_is_short_enough() -> None:
 def test_a_long_clause_breaks_where_words_end() -> None:
     words = ["我们", "一起", "去", "公园", "散步", "然后", "回家", "吃", "火锅"] * 3
 
-    def word_ends(clause: str) -> list[int]:
-        ends, position = [], 0
-        for word in words:
-            position += len(word)
-            ends.append(position)
-        return ends
+    ends = list(accumulate(map(len, words)))
+
+    def word_ends(clauses: Sequence[str]) -> list[list[int]]:
+        assert clauses == ["".join(words)]
+        return [ends]
 
     pieces = split("".join(words), 7, word_ends=word_ends)
     boundaries = {sum(map(len, pieces[:i])) for i in range(1, len(pieces))}
-    assert boundaries <= set(word_ends(""))
+    assert boundaries <= set(ends)
     assert max(map(len, pieces)) <= 7
 
 

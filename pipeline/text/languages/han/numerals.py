@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 DIGITS = "零一二三四五六七八九"
 _DIGIT_TABLE = str.maketrans("0123456789", DIGITS)
 _TELEPHONE_TABLE = str.maketrans("0123456789", "零幺二三四五六七八九")
@@ -50,6 +52,7 @@ def _below_ten_thousand(value: int) -> str:
     return said or "零"
 
 
+@lru_cache(maxsize=4096)
 def number(text: str) -> str:
     """A number with thousands separators, a decimal part or a sign, as written."""
     text = text.replace(",", "").replace("，", "")
