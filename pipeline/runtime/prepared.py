@@ -1,6 +1,6 @@
 """What a start needs of a bundle, as files that it only maps: graphs as this CPU computes them, and arrays they make.
 
-Optimizing a graph and packing its weights for the CPU takes most of a first start; later ones find it done. Processes
+Rewriting a graph and packing its weights for the CPU takes most of a first start; later ones find it done. Processes
 that map the same files share their memory.
 """
 
@@ -12,15 +12,19 @@ import platform
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnxruntime as ort
 
-from pipeline.runtime.bundle import Bundle, GraphName, Precision
+from pipeline.runtime import native
+from pipeline.runtime.bundle import Bundle, GraphName, Precision, sha256_of
 from pipeline.runtime.file_store import open_entry
+from pipeline.runtime.lowering.lower import lower
+from pipeline.runtime.onnx_file import weights_of
 from pipeline.runtime.session import Array, Session, make_session, optimize
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # also of what lowering writes
 FOLDER = "prepared"  # in a bundle's folder
 USER_FOLDER = "~/.cache/cosyvoice-serve/prepared"
 _CPU_FIELDS = ("model name", "flags", "CPU implementer", "CPU part", "Features")  # of /proc/cpuinfo
@@ -43,10 +47,36 @@ def open_session(bundle: Bundle, name: GraphName, precision: Precision, *, num_t
     session = open_entry(
         _places(bundle),
         _entry_name(bundle, source.name),
-        lambda folder: optimize(source, folder / optimized),
+        lambda folder: _write_graph(source, folder / optimized),
         lambda folder: make_session(folder / optimized, num_threads=num_threads, is_optimized=True),
     )
-    return make_session(source, num_threads=num_threads) if session is None else session
+    return _open_unprepared(source, num_threads) if session is None else session
+
+
+def _open_unprepared(source: Path, num_threads: int) -> Session:
+    """Computes what a prepared graph does, to the bit, but reads its weights into memory of its own."""
+    with TemporaryDirectory() as name:
+        lowered = Path(name) / f"{source.stem}.lowered"
+        is_lowered = native.library() is not None and source.is_file() and _is_lowered(source, lowered)
+        return make_session(lowered if is_lowered else source, num_threads=num_threads)
+
+
+def _is_lowered(source: Path, target: Path) -> bool:
+    try:
+        return lower(source, target)
+    except ValueError:  # no graph, which ONNX Runtime says better
+        return False
+
+
+def _write_graph(source: Path, target: Path) -> None:
+    """With our own operators where this machine has them; ONNX Runtime optimizes the rest."""
+    lowered = target.with_name(f"{source.stem}.lowered")
+    if native.library() is None or not _is_lowered(source, lowered):
+        optimize(source, target)
+        return
+    optimize(lowered, target)
+    for file in (lowered, weights_of(lowered)):
+        file.unlink()
 
 
 def open_arrays(
@@ -83,8 +113,10 @@ def _entry_name(bundle: Bundle, graph: str) -> str:
 
 @cache
 def machine_kind() -> str:
-    """Names what the form of a prepared graph depends on: ONNX Runtime's build, and the CPU that it has kernels for."""
-    parts = str(FORMAT_VERSION), ort.get_build_info(), platform.machine(), _cpu_type()
+    """Names what the form of a prepared graph depends on: ONNX Runtime's build, our library's, and the CPU."""
+    library = native.library()
+    own_build = "" if library is None else sha256_of(library)
+    parts = str(FORMAT_VERSION), ort.get_build_info(), own_build, platform.machine(), _cpu_type()
     return f"onnxruntime-{ort.__version__}-{platform.machine()}-{_digest(*parts)}"
 
 

@@ -14,6 +14,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from pipeline.errors import BundleError
+from pipeline.runtime import native
+from pipeline.runtime.onnx_file import weights_of
 
 Array = NDArray[Any]
 Shape = tuple["int | str", ...]  # a name stands for a dynamic axis
@@ -125,7 +127,7 @@ def optimize(source: Path, target: Path) -> None:
     """
     _write_optimized(source, target, is_packed=True)
     if not has_aligned_weights(target.read_bytes()):
-        for file in (target, _weights_of(target)):
+        for file in (target, weights_of(target)):
             file.unlink(missing_ok=True)
         _write_optimized(source, target, is_packed=False)
 
@@ -134,16 +136,12 @@ def _write_optimized(source: Path, target: Path, *, is_packed: bool) -> None:
     options = _options(1, spin=False)
     options.optimized_model_filepath = str(target)
     for name, value in {
-        "optimized_model_external_initializers_file_name": _weights_of(target).name,
+        "optimized_model_external_initializers_file_name": weights_of(target).name,
         "optimized_model_external_initializers_min_size_in_bytes": "1024",
         "save_external_prepacked_constant_initializers": "1" if is_packed else "0",
     }.items():
         options.add_session_config_entry(f"session.{name}", value)
     _load(source, options)
-
-
-def _weights_of(graph: Path) -> Path:
-    return graph.with_name(f"{graph.name}.weights")
 
 
 def has_aligned_weights(graph: bytes) -> bool:
@@ -183,4 +181,6 @@ def _options(num_threads: int, spin: bool) -> ort.SessionOptions:
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    if (library := native.library()) is not None:
+        options.register_custom_ops_library(str(library))
     return options
