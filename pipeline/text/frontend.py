@@ -119,7 +119,7 @@ class Frontend:
                 piece_seed = derive_seed(seed, len(utterances))
                 text = piece.script.text.replace(PAUSE, "")
                 utterances.append(Utterance(text, piece.text_ids, voice, piece_seed, speed))
-            if utterances:
+            if utterances and passage.pause_s:
                 last = utterances[-1]
                 utterances[-1] = replace(last, pause_s=last.pause_s + passage.pause_s)
         if not utterances:

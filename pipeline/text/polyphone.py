@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file
 from itertools import accumulate, pairwise
@@ -33,6 +33,7 @@ class Vocabulary:
     candidates: Mapping[str, I64]  # character -> i64 [n], ids of its readings
     rows: Mapping[str, int]  # of each polyphone in `padded`
     padded: I64  # as `candidates`, all of one length, the first id again where there are no more
+    syllables: tuple[tuple[str, ...], ...]  # of each row of `padded`
     row_of_code: I64  # of each code point up to the last one that is known
 
     @staticmethod
@@ -44,7 +45,9 @@ class Vocabulary:
         longest = max(map(len, ids.values()), default=0)
         padded = np.array([np.append(row, np.repeat(row[:1], longest - len(row))) for row in ids.values()], np.int64)
         rows = {char: row for row, char in enumerate(ids)}
-        return Vocabulary(characters, tuple(classes), class_ids, ids, rows, padded, _row_of_code(characters))
+        syllables = tuple(tuple(classes[k] for k in row) for row in padded.tolist())
+        row_of_code = _row_of_code(characters)
+        return Vocabulary(characters, tuple(classes), class_ids, ids, rows, padded, syllables, row_of_code)
 
     @staticmethod
     def from_json(text: str) -> Vocabulary:
@@ -131,31 +134,35 @@ class PolyphoneModel:
         windows = [window for asked in (Question(text, tags, places), *pauses) for window in asked.windows()]
         if not windows:
             return {}, [np.zeros(0, np.float32)] * len(pauses)
-        candidates = self.vocabulary.padded[[self.vocabulary.rows[text[k]] for k in places]]
-        scores, logits = self._run(windows, candidates)
-        best = self._best(scores, candidates, [hints[k] for k in places])
-        probabilities: F32 = np.reciprocal(1 + np.exp(-logits))
+        rows = [self.vocabulary.rows[text[k]] for k in places]
+        best, probabilities = self._run(
+            windows, self.vocabulary.padded[rows], self._bonus(rows, map(hints.get, places))
+        )
         ends = accumulate((len(asked.places) for asked in pauses), initial=len(places))
-        return dict(zip(places, best, strict=True)), [probabilities[start:end] for start, end in pairwise(ends)]
+        syllables = self.vocabulary.syllables
+        found = {k: syllables[row][index] for k, row, index in zip(places, rows, best.tolist(), strict=True)}
+        return found, [probabilities[start:end] for start, end in pairwise(ends)]
 
-    def _run(self, windows: Sequence[Window], candidates: I64) -> tuple[F32, F32]:
-        """Logits f32 [P, n] of the candidates and f32 [K] of a pause at each place."""
+    def _bonus(self, rows: Sequence[int], hints: Iterable[str | None]) -> F32:
+        """f32 [P, n, 1]: HINT_BONUS for each hint that is one of the candidates."""
+        bonus = np.zeros((len(rows), self.vocabulary.padded.shape[1], 1), np.float32)
+        for k, (row, hint) in enumerate(zip(rows, hints, strict=True)):
+            if hint is not None and hint in self.vocabulary.syllables[row]:
+                bonus[k, self.vocabulary.syllables[row].index(hint)] = HINT_BONUS
+        return bonus
+
+    def _run(self, windows: Sequence[Window], candidates: I64, bonus: F32) -> tuple[I64, F32]:
+        """i64 [P]: which of the candidates is best, and f32 [K]: the probability of a pause at each place."""
         are_long = is_long(windows)
         if are_long is None:
-            found = self._session.run(packed(windows, self.vocabulary.encode, candidates), ["scores", "pauses"])
-            return found["scores"][..., 0], found["pauses"][:, 0]
+            inputs = packed(windows, self.vocabulary.encode, candidates)
+            found = self._session.run({**inputs, "bonus": bonus}, ["best", "pauses"])
+            return found["best"][:, 0], found["pauses"][:, 0]
         is_of_long = np.repeat(are_long, [len(window.places) for window in windows])
-        scores, pauses = np.empty(candidates.shape, np.float32), np.empty(len(is_of_long), np.float32)
+        best, pauses = np.empty(len(candidates), np.int64), np.empty(len(is_of_long), np.float32)
         for chosen in (True, False):
             part = [window for window, is_one in zip(windows, are_long, strict=True) if is_one is chosen]
             is_place = is_of_long == chosen
             is_asked = is_place[: len(candidates)]
-            scores[is_asked], pauses[is_place] = self._run(part, candidates[is_asked])
-        return scores, pauses
-
-    def _best(self, scores: F32, candidates: I64, hints: Sequence[str | None]) -> list[str]:
-        """`scores` f32 [P, n] of `candidates`. A repeated one scores as the first does, which `argmax` prefers."""
-        hinted = np.array([-1 if hint is None else self.vocabulary.class_ids.get(hint, -1) for hint in hints], np.int64)
-        scores = scores + HINT_BONUS * (candidates == hinted[:, None])
-        best = candidates[np.arange(len(hints)), scores.argmax(1)]
-        return [self.vocabulary.classes[k] for k in best.tolist()]
+            best[is_asked], pauses[is_place] = self._run(part, candidates[is_asked], bonus[is_asked])
+        return best, pauses

@@ -73,7 +73,7 @@ def packed(
         **_near(rows + (column + 1) * _REACH, (places + starts[column_of_place]) + (column_of_place + 1) * _REACH),
         "grid": grid,
         "lengths": lengths.astype(np.int32),
-        "cells": np.stack((cells, cells + len(windows)), 1),
+        "cells": cells[:, None] + np.array([0, len(windows)]),
         "asked": np.arange(len(candidates)),
         "candidates": candidates,
     }
@@ -96,7 +96,7 @@ def _near(slots: I64, asked: I64) -> dict[str, I64]:
     for dilation in reversed(DILATIONS):
         near, is_needed = asked[:, None] + _OFFSETS[dilation], is_row
         if dilation != DILATIONS[0]:
-            is_needed = np.zeros_like(is_row)
+            is_needed = np.zeros(len(is_row), np.bool_)
             is_needed[near] = True
             is_needed &= is_row
             asked = is_needed.nonzero()[0]

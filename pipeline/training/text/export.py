@@ -22,7 +22,10 @@ _KERNEL = 3
 
 
 def export(network: ReadingNetwork, vocabulary: Vocabulary, folder: Path) -> None:
-    """Inputs as `polyphone_batch.packed` makes them. Outputs are logits: scores f32 [P, n, 1] and pauses f32 [K, 1]."""
+    """Inputs as `polyphone_batch.packed` makes them, and bonus f32 [P, n, 1], which is added to the scores.
+
+    Outputs are scores f32 [P, n, 1], which are logits, best i64 [P, 1], and pauses f32 [K, 1], which are probabilities.
+    """
     save_model(graph(network.eval()), folder / "polyphone.onnx")
     (folder / "polyphone.json").write_text(vocabulary.to_json(), "utf-8")
 
@@ -37,9 +40,11 @@ def graph(network: ReadingNetwork) -> onnx.ModelProto:
         x = _convolved(g, block, x, g.input(f"near_{dilation}", TensorProto.INT64, [num_rows, _KERNEL]))
     features = g.op("Concat", x, _recurrent(g, network), axis=1)
     pauses = _linear(g, "pause_head", features, _array(network.pause_head.weight), _array(network.pause_head.bias))
-    g.output("pauses", pauses, TensorProto.FLOAT, ["K", 1])
+    g.output("pauses", g.op("Sigmoid", pauses), TensorProto.FLOAT, ["K", 1])
     asked = g.op("Gather", features, g.input("asked", TensorProto.INT64, ["P"]))
-    g.output("scores", _scores(g, network, asked), TensorProto.FLOAT, ["P", "n", 1])
+    scores = g.add(_scores(g, network, asked), g.input("bonus", TensorProto.FLOAT, ["P", "n", 1]))
+    g.output("scores", scores, TensorProto.FLOAT, ["P", "n", 1])
+    g.output("best", g.op("ArgMax", scores, axis=1, keepdims=0), TensorProto.INT64, ["P", 1])
     return g.model()
 
 

@@ -51,8 +51,9 @@ def test_the_exported_graph_computes_what_the_network_does(tmp_path) -> None:
     (found,) = model.pauses([Question(text, tags, range(len(text)))])
     np.testing.assert_allclose(found, pauses, atol=1e-5)
     inputs = packed([Window(text, tags, [3])], VOCABULARY.encode, np.array([[3, 0, 2]]))
+    inputs["bonus"] = np.array([[[0], [0], [0.5]]], np.float32)
     np.testing.assert_allclose(
-        model._session.run(inputs, ["scores"])["scores"][0, :, 0], logits[3, [3, 0, 2]], atol=1e-5
+        model._session.run(inputs, ["scores"])["scores"][0, :, 0], logits[3, [3, 0, 2]] + [0, 0, 0.5], atol=1e-5
     )
     expected = VOCABULARY.classes[2 + int(logits[3, 3] > logits[3, 2])]
     assert model.readings(text, tags, {3: None}) == {3: expected}
@@ -74,9 +75,11 @@ def test_company_changes_neither_pauses_nor_readings(tmp_path) -> None:
         np.testing.assert_allclose(model.pauses([question])[0], found, atol=1e-6)
     windows = [Window(text, bytes(len(text)), [0]) for text in ("重", "长很" * 30)]
     candidates = np.array([[0, 1], [2, 3]])
-    both = session.run(packed(windows, VOCABULARY.encode, candidates), ["scores"])["scores"]
+    bonus = np.zeros((2, 2, 1), np.float32)
+    both = session.run({**packed(windows, VOCABULARY.encode, candidates), "bonus": bonus}, ["scores"])["scores"]
     for row, window in enumerate(windows):
-        alone = session.run(packed([window], VOCABULARY.encode, candidates[row : row + 1]), ["scores"])["scores"]
+        inputs = packed([window], VOCABULARY.encode, candidates[row : row + 1])
+        alone = session.run({**inputs, "bonus": bonus[:1]}, ["scores"])["scores"]
         np.testing.assert_allclose(alone[0], both[row], atol=1e-5)
 
 
