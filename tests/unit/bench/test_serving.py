@@ -15,9 +15,10 @@ from pipeline.bench.serving import _adopt_orphans, _reap_children
 _adopt_orphans()
 leaves = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', sys.argv[1]], start_new_session=True)"
 subprocess.run([sys.executable, "-c", leaves, {BURNS_CPU!r}], check=True)
-before = os.times().children_user
+before = os.times()
 _reap_children()
-print(os.times().children_user - before)
+after = os.times()
+print(after.children_user + after.children_system - before.children_user - before.children_system)
 """
 
 
