@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 from pipeline.text.phrases import DATA
 
@@ -17,21 +16,20 @@ BEGIN, END = "\u00be", "\u00bf"
 FIRST_CODE = 0xC0  # graphones are single characters from here on, so that a weight is never taken for one
 SCALE = 10.0  # steps in which natural logarithms are kept
 OFFSET = 33  # of the character that stands for a step
+_WEIGHTS = {chr(OFFSET + step): -step / SCALE for step in range(FIRST_CODE - OFFSET)}  # natural logarithms
 BEAM = 8
 MAX_LETTERS = 48  # of a word that is read; what follows is silent
+_MAX_CACHED_CONTEXTS = 8192
 _VOWELS = frozenset("AEIOU")
 
-
-class _Path(NamedTuple):
-    score: float
-    graphones: str
+_Path = tuple[float, str]  # score and graphones
 
 
 class LetterModel:
     """`sounds` maps a letter to its graphones, `phones` each graphone to its phones.
 
     `rows` maps a context, some graphones, to the weight with which a shorter one is used instead, then pairs of a
-    graphone that may follow and its weight. A weight is a character, see `weight`.
+    graphone that may follow and its weight. A weight is a character, see _WEIGHTS.
     """
 
     def __init__(
@@ -40,10 +38,11 @@ class LetterModel:
         phones: Mapping[str, Sequence[str]],
         rows: Mapping[str, str],
     ) -> None:
-        self._sounds = sounds
+        self._sounds = {letter: "".join(graphones) for letter, graphones in sounds.items()}
         self._phones = phones
         self._rows = rows
         self._history = max(map(len, rows))
+        self._scores = lru_cache(_MAX_CACHED_CONTEXTS)(self._scores_after)
 
     @staticmethod
     def load() -> LetterModel:
@@ -51,19 +50,25 @@ class LetterModel:
 
     def read(self, word: str) -> tuple[str, ...]:
         """ARPAbet phones of a lower-case word; characters that are no letters of it are silent."""
-        paths = [_Path(0.0, BEGIN)]
+        paths: list[_Path] = [(0.0, BEGIN)]
         for letter in word[:MAX_LETTERS]:
             if graphones := self._sounds.get(letter):
-                longer = [next_path for path in paths for next_path in self._extend(path, graphones)]
-                paths = sorted(longer, reverse=True)[:BEAM]
-        best = max(next_path for path in paths for next_path in self._extend(path, END))
-        return one_stress([phone for graphone in best.graphones[1:-1] for phone in self._phones[graphone]])
+                paths = sorted(self._extended(paths, graphones), reverse=True)[:BEAM]
+        _, best = max(self._extended(paths, END))
+        return one_stress([phone for graphone in best[1:-1] for phone in self._phones[graphone]])
 
-    def _extend(self, path: _Path, graphones: Sequence[str]) -> list[_Path]:
-        """The path with each of these graphones, scored by the longest context that is known to come before it."""
-        history = path.graphones[-self._history :]
+    def _extended(self, paths: Sequence[_Path], graphones: str) -> list[_Path]:
+        """Each path with each of the graphones."""
+        return [
+            (score + change, before + graphone)
+            for score, before in paths
+            for graphone, change in zip(graphones, self._scores(before[-self._history :], graphones), strict=True)
+        ]
+
+    def _scores_after(self, history: str, graphones: str) -> tuple[float, ...]:
+        """Of each graphone, by the longest context that is known to come before it."""
         rows = [row for start in range(len(history) + 1) if (row := self._rows.get(history[start:])) is not None]
-        return [_Path(path.score + _score(rows, graphone), path.graphones + graphone) for graphone in graphones]
+        return tuple([_score(rows, graphone) for graphone in graphones])
 
 
 def _score(rows: Sequence[str], graphone: str) -> float:
@@ -71,14 +76,9 @@ def _score(rows: Sequence[str], graphone: str) -> float:
     total = 0.0
     for row in rows:
         if (place := row.find(graphone, 1)) > 0:
-            return total + weight(row[place + 1])
-        total += weight(row[0])
+            return total + _WEIGHTS[row[place + 1]]
+        total += _WEIGHTS[row[0]]
     return total
-
-
-def weight(code: str) -> float:
-    """A natural logarithm from the character that stands for it."""
-    return (OFFSET - ord(code)) / SCALE
 
 
 def one_stress(phones: Sequence[str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -56,27 +56,28 @@ def packed(
     [n, 3] for each dilation, grid i64 [T, B], lengths i32 [B], cells i64 [K, 2]. A convolution has the n rows that the
     next one needs, the last one K. `candidates` i64 [P, n] are the classes to score at the first P places.
     """
-    columns = np.arange(len(windows))
-    lengths = np.array([len(window.text) + 2 for window in windows])
-    ends = lengths.cumsum()
-    starts = ends - lengths
-    column_of_place = columns.repeat([len(window.places) for window in windows])
-    places = 1 + np.fromiter(chain.from_iterable(window.places for window in windows), np.int64, len(column_of_place))
-    rows, column = np.arange(ends[-1]), columns.repeat(lengths)
+    lengths = [len(window.text) + 2 for window in windows]
+    width = 2 * len(windows)
+    cells = [(place + 1) * width + column for column, window in enumerate(windows) for place in window.places]
     characters = encode([window.text for window in windows])
-    grid = np.zeros((lengths.max(), len(windows)), np.int64)  # each window a column, with zeros behind its end
-    grid[rows - starts[column], column] = characters
-    cells = places * (2 * len(windows)) + column_of_place  # in [T, 2, B]
     return {
         "characters": characters,
         "tags": rows_of_tags([window.tags for window in windows]),
-        **_near(rows + (column + 1) * _REACH, (places + starts[column_of_place]) + (column_of_place + 1) * _REACH),
-        "grid": grid,
-        "lengths": lengths.astype(np.int32),
-        "cells": cells[:, None] + np.array([0, len(windows)]),
+        **_near(lengths, [window.places for window in windows]),
+        "grid": _grid(characters, lengths),
+        "lengths": np.array(lengths, np.int32),
+        "cells": np.array(cells, np.int64)[:, None] + np.array([0, len(windows)]),  # in [T, 2, B]
         "asked": np.arange(len(candidates)),
         "candidates": candidates,
     }
+
+
+def _grid(characters: I64, lengths: Sequence[int]) -> I64:
+    """i64 [T, B]: each window a column, with zeros behind its end."""
+    grid = np.zeros((max(lengths), len(lengths)), np.int64)
+    for column, (start, length) in enumerate(zip(accumulate(lengths, initial=0), lengths, strict=False)):
+        grid[:length, column] = characters[start : start + length]
+    return grid
 
 
 def rows_of_tags(tags: Sequence[bytes]) -> I64:
@@ -84,21 +85,26 @@ def rows_of_tags(tags: Sequence[bytes]) -> I64:
     return np.frombuffer(b"\0" + b"\0\0".join(tags) + b"\0", np.uint8).astype(np.int64)
 
 
-def _near(slots: I64, asked: I64) -> dict[str, I64]:
+def _near(lengths: Sequence[int], places: Sequence[Sequence[int]]) -> dict[str, I64]:
     """For each convolution, one more than the rows before, at and after each row that it has; 0 outside of the window.
 
-    They are counted among the rows of the convolution before it. Each row has a slot, and between windows _REACH slots
-    are free; `slots` i64 [N] are in order, `asked` i64 [K] are those that the last convolution has.
+    They are counted among the rows of the convolution before it. Meanwhile each row has a slot, and _REACH slots
+    before and behind each window are free.
     """
-    is_row = np.zeros(slots[-1] + _REACH + 1, np.bool_)
-    is_row[slots] = True
+    starts = list(accumulate((length + _REACH for length in lengths), initial=_REACH))
+    is_row = np.zeros(starts[-1], np.bool_)
+    for start, length in zip(starts, lengths, strict=False):
+        is_row[start : start + length] = True
+    slots = np.array([start + 1 + place for start, row in zip(starts, places, strict=False) for place in row], np.int64)
     inputs: dict[str, I64] = {}
     for dilation in reversed(DILATIONS):
-        near, is_needed = asked[:, None] + _OFFSETS[dilation], is_row
+        near, is_needed = slots[:, None] + _OFFSETS[dilation], is_row
         if dilation != DILATIONS[0]:
             is_needed = np.zeros(len(is_row), np.bool_)
             is_needed[near] = True
             is_needed &= is_row
-            asked = is_needed.nonzero()[0]
-        inputs[f"near_{dilation}"] = (is_needed.cumsum() * is_needed)[near]
+        slots = is_needed.nonzero()[0]
+        rank = np.zeros(len(is_row), np.int64)
+        rank[slots] = np.arange(1, len(slots) + 1)
+        inputs[f"near_{dilation}"] = rank[near]
     return inputs

@@ -89,27 +89,27 @@ class Pronouncer:
         syllables, sources = zip(*rows, strict=True) if rows else ((), ())
         return Pronunciation(list(syllables), list(sources), word_of, answers)
 
-    def _read_phrases(self, text: str, word_of: Sequence[int], hints: dict[int, str]) -> dict[int, tuple[int, int]]:
-        """Fills `hints`; returns start and end of the phrase that covers each position."""
-        spans: dict[int, tuple[int, int]] = {}
+    def _read_phrases(self, text: str, word_of: Sequence[int], hints: dict[int, str]) -> list[tuple[int, int]]:
+        """Fills `hints`; returns start and end of the phrase that covers each position, which are equal for none."""
+        spans = [(0, 0)] * len(text)
+        found: dict[int, str | None] = {}
         for match in self._phrases.matches(text, word_of):
-            span = match.start, match.end
-            for k, syllable in enumerate(match.syllables, match.start):
-                spans[k] = span
-                if syllable is not None and text[k] not in _SANDHI_CHARS:
-                    hints[k] = syllable
+            start, end = match.start, match.end
+            spans[start:end] = [(start, end)] * (end - start)
+            found.update(zip(range(start, end), match.syllables, strict=True))
+        hints |= {k: syllable for k, syllable in found.items() if syllable and text[k] not in _SANDHI_CHARS}
         return spans
 
     def _read_everyday(
         self,
         text: str,
         word_of: Sequence[int],
-        longest: Mapping[int, tuple[int, int]],
+        longest: Sequence[tuple[int, int]],
         found: dict[int, tuple[str, Source]],
     ) -> None:
         for match in self._everyday.matches(text, word_of):
-            start, end = longest.get(match.start, (match.start, match.end))
-            is_part = start <= match.start and match.end <= end and (start, end) != (match.start, match.end)
+            start, end = longest[match.start]
+            is_part = match.end <= end and (start, end) != (match.start, match.end)
             if not is_part:
                 rows = enumerate(match.syllables, match.start)
                 found |= {k: (s, "phrase") for k, s in rows if s is not None and text[k] not in _SANDHI_CHARS}

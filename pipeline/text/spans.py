@@ -30,6 +30,11 @@ _CHINESE_RUN = rf"[{HAN_CLASS}](?:(?:[{HAN_CLASS}0-9_]|[^\w{_ENDS}])*[{HAN_CLASS
 _CHINESE_TOKENS = re.compile(_TOKENS.pattern.replace(f"[{HAN_CLASS}]+", _CHINESE_RUN, 1))
 _OTHER_SCRIPT = re.compile(f"[々{KANA_CLASS}{HANGUL_CLASS}]")
 _LETTER = re.compile(rf"[^\W\d_{HAN_CLASS}]")
+_FOREIGN_LETTER = {
+    "en": re.compile(r"[^\W\d_A-Za-zÀ-ɏ]"),
+    "ja": re.compile(rf"[^\W\d_{KANA_CLASS}]"),
+    "ko": re.compile(rf"[^\W\d_{HANGUL_CLASS}]"),
+}
 _CLAUSE_END = re.compile(r"[。！？!?；;，,、：:…\n]|\.(?=\s|$)")
 _SENTENCE_END = re.compile(r"[。！？!?\n…]|\.(?=\s|$)")
 _MAX_REACH = 40  # characters: no kana farther away than this decides a Han run
@@ -85,8 +90,11 @@ def spans(text: str, default: str | None = None) -> list[tuple[str, str]]:
     Numbers, spaces and punctuation go with a neighbour: closing marks with what precedes, opening marks with what
     follows. Text without any letter is one span of the default.
     """
-    tokens = _decided(text, default or "zh")
-    return [(text, "zh")] if tokens is None else _merged(tokens, default or "zh")
+    default = default or "zh"
+    if default in _FOREIGN_LETTER and not _FOREIGN_LETTER[default].search(text):
+        return [(text, default)]
+    tokens = _decided(text, default)
+    return [(text, "zh")] if tokens is None else _merged(tokens, default)
 
 
 def passages(text: str, default: str | None = None, max_inserted_words: int = 3) -> list[tuple[str, str]]:

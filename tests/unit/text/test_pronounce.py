@@ -114,8 +114,8 @@ def test_the_model_answers_only_with_readings_of_the_character() -> None:
     long = "好" * (MAX_CONTEXT + 1)
     assert len(model.readings(long, tags_of(long), dict.fromkeys(range(len(long))))) == len(long)
     assert session.lengths[-1] == [MAX_CONTEXT + 2, 3]
-    encoded = Vocabulary.from_json(vocabulary.to_json()).encode(["好长", "\U0010ffff", "\0"])
-    assert encoded.tolist() == [2, 4, 5, 3, 2, 1, 3, 2, 1, 3]
+    encoded = Vocabulary.from_json(vocabulary.to_json()).encode(["好长", "\U0010ffff", ""])
+    assert encoded.tolist() == [2, 4, 5, 3, 2, 1, 3, 2, 3]
 
 
 def test_a_script_gets_readings_where_it_has_none() -> None:
