@@ -39,16 +39,16 @@ class Pool {
 enum class Activation : int64_t { kNone = 0, kRelu = 1, kGelu = 2, kSilu = 3 };
 
 struct Linear8Args {
-  const float* x;         // [batch, frames, num_in]
-  const int8_t* weight;   // [ceil(num_out / 16), ceil(num_in * taps / 4), 16, 4], zero padded
+  const float* x;              // [batch, frames, num_in]
+  const int8_t* weight;        // [ceil(num_out / 16), ceil(num_in * taps / 4), 16, 4], zero padded
   const int32_t* column_sums;  // [16 ceil(num_out / 16)]: product::column_sums of the weight; null where is_rectified
-  const float* scale;     // [num_out]
-  const float* bias;      // [num_out] or null
-  const float* residual;  // as y, or null
-  const float* gamma;     // [num_in] or null; beta is null with it
-  const float* beta;      // [num_in] or null
-  float* y;               // [batch, num_out_frames, num_out]
-  int64_t batch;          // 1 where no row reads its neighbours: then frames is the number of rows
+  const float* scale;          // [num_out]
+  const float* bias;           // [num_out] or null
+  const float* residual;       // as y, or null
+  const float* gamma;          // [num_in] or null; beta is null with it
+  const float* beta;           // [num_in] or null
+  float* y;                    // [batch, num_out_frames, num_out]
+  int64_t batch;               // 1 where no row reads its neighbours: then frames is the number of rows
   int64_t frames;
   int64_t num_out_frames;  // ceil(frames / stride)
   int64_t num_in;
@@ -118,8 +118,9 @@ struct SnakeBytesArgs {
 };
 
 struct ByteConvArgs {
-  const uint8_t* x;       // [frames, num_in]
-  const int8_t* weight;   // [ceil(num_out / 16), taps * num_in / 4, 16, 4], an output's inputs in the order [taps, num_in]
+  const uint8_t* x;  // [frames, num_in]
+  const int8_t*
+      weight;  // [ceil(num_out / 16), taps * num_in / 4, 16, 4], an output's inputs in the order [taps, num_in]
   const int32_t* offset;  // [num_out]: the bias, less the zero point's share of the sums
   const float* gain;      // [num_out]
   int64_t frames;

@@ -1,4 +1,5 @@
-// The vocoder's resblocks in bytes: SnakeBytes in front of a convolution, and the convolution with what comes behind it.
+// The vocoder's resblocks in bytes: SnakeBytes in front of a convolution, and the convolution with what comes behind
+// it.
 //
 // Values in 32 bits have channels first, [C, T], as the layers around them; bytes have them last, [T, C], where the
 // inputs of a convolution's tap lie side by side.
@@ -25,8 +26,8 @@ using product::ceil_div;
 using product::kGroup;
 using product::kPanel;
 
-constexpr int64_t kTile = 16;  // frames and channels that are transposed at once
-constexpr int64_t kChunk = 256;  // frames of one task
+constexpr int64_t kTile = 16;     // frames and channels that are transposed at once
+constexpr int64_t kChunk = 256;   // frames of one task
 constexpr int64_t kMiddle = 128;  // byte of 0 where a convolution writes bytes
 
 // Levels of sixteen frames of a channel.
@@ -38,7 +39,8 @@ inline __m128i levels_of(const SnakeBytesArgs& args, int64_t channel, int64_t fr
 }
 
 inline void snake_tile(const SnakeBytesArgs& args, int64_t frame, int64_t channel) {
-  const int64_t num_frames = std::min(kTile, args.frames - frame), num_channels = std::min(kTile, args.channels - channel);
+  const int64_t num_frames = std::min(kTile, args.frames - frame),
+                num_channels = std::min(kTile, args.channels - channel);
   alignas(16) uint8_t levels[kTile][kTile];
   for (int64_t c = 0; c < num_channels; ++c) {
     const __m128i level = levels_of(args, channel + c, frame, simd::lanes(num_frames));
@@ -79,24 +81,29 @@ inline __m512 scaled(const ByteConvArgs& args, __m512i sums, int64_t first, __mm
 
 inline void finish_bytes(const ByteConvArgs& args, int64_t frame, int64_t panel, __m512i sums) {
   const int64_t first = panel * kPanel, count = std::min(kPanel, args.num_out - first);
-  const __m512i level = _mm512_add_epi32(_mm512_cvtps_epi32(scaled(args, sums, first, simd::lanes(count))), _mm512_set1_epi32(kMiddle));
+  const __m512i level =
+      _mm512_add_epi32(_mm512_cvtps_epi32(scaled(args, sums, first, simd::lanes(count))), _mm512_set1_epi32(kMiddle));
   alignas(16) uint8_t levels[kPanel];
-  _mm_store_si128(reinterpret_cast<__m128i*>(levels), _mm512_cvtusepi32_epi8(_mm512_max_epi32(level, _mm512_setzero_si512())));
+  _mm_store_si128(reinterpret_cast<__m128i*>(levels),
+                  _mm512_cvtusepi32_epi8(_mm512_max_epi32(level, _mm512_setzero_si512())));
   const uint8_t* table = args.table + first * 256;
   uint8_t* y = args.bytes + frame * args.num_out + first;
   for (int64_t c = 0; c < count; ++c) y[c] = table[c * 256 + levels[c]];
 }
 
 // Adds the sums' values of `count` frames, [frames, 16], to the residual and lays them out with channels first.
-inline void finish_floats(const ByteConvArgs& args, int64_t first_frame, int64_t count, int64_t panel, const float* values) {
+inline void finish_floats(const ByteConvArgs& args, int64_t first_frame, int64_t count, int64_t panel,
+                          const float* values) {
   const int64_t first = panel * kPanel, num_channels = std::min(kPanel, args.num_out - first);
-  const __m512i stride = _mm512_mullo_epi32(_mm512_set1_epi32(kPanel), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+  const __m512i stride = _mm512_mullo_epi32(_mm512_set1_epi32(kPanel),
+                                            _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
   for (int64_t c = 0; c < num_channels; ++c) {
     const __m512 shift = _mm512_set1_ps(args.shift[first + c]);
     const int64_t place = (first + c) * args.frames + first_frame;
     for (int64_t t = 0; t < count; t += simd::kLanes) {
       const __mmask16 mask = simd::lanes(count - t);
-      const __m512 value = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), mask, stride, values + t * kPanel + c, sizeof(float));
+      const __m512 value =
+          _mm512_mask_i32gather_ps(_mm512_setzero_ps(), mask, stride, values + t * kPanel + c, sizeof(float));
       const __m512 residual = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, args.residual + place + t), shift);
       _mm512_mask_storeu_ps(args.floats + place + t, mask, _mm512_add_ps(residual, value));
     }

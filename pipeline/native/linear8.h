@@ -28,7 +28,8 @@ using product::kPanel;
 
 constexpr int64_t kFewRows = 64;  // up to here threads share the columns, above it the rows
 constexpr int64_t kZero = 128;    // level of 0 in rows with negative values: products take unsigned times signed
-constexpr int64_t kSharedWork = 1 << 18;  // bytes of weights, and products / 16, below which waking a thread takes longer
+constexpr int64_t kSharedWork =
+    1 << 18;  // bytes of weights, and products / 16, below which waking a thread takes longer
 
 inline int64_t num_panels(const Linear8Args& args) { return ceil_div(args.num_out, kPanel); }
 
@@ -51,7 +52,8 @@ struct Rows {
 
 inline float sum_of(const float* x, int64_t count) {
   __m512 sum = _mm512_setzero_ps();
-  for (int64_t i = 0; i < count; i += simd::kLanes) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(simd::lanes(count - i), x + i));
+  for (int64_t i = 0; i < count; i += simd::kLanes)
+    sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(simd::lanes(count - i), x + i));
   return _mm512_reduce_add_ps(sum);
 }
 
@@ -132,10 +134,14 @@ inline void quantize_row(const Linear8Args& args, int64_t row, int64_t index, Ro
 
 inline __m512 activate(Activation activation, __m512 x) {
   switch (activation) {
-    case Activation::kRelu: return _mm512_max_ps(x, _mm512_setzero_ps());
-    case Activation::kGelu: return simd::gelu(x);
-    case Activation::kSilu: return simd::silu(x);
-    default: return x;
+    case Activation::kRelu:
+      return _mm512_max_ps(x, _mm512_setzero_ps());
+    case Activation::kGelu:
+      return simd::gelu(x);
+    case Activation::kSilu:
+      return simd::silu(x);
+    default:
+      return x;
   }
 }
 
@@ -143,7 +149,8 @@ inline __m512 activate(Activation activation, __m512 x) {
 inline void finish(const Linear8Args& args, int64_t row, float row_scale, int64_t panel, __m512i sums) {
   const int64_t first = panel * kPanel;
   const __mmask16 mask = simd::lanes(args.num_out - first);
-  if (!args.is_rectified) sums = _mm512_sub_epi32(sums, _mm512_slli_epi32(_mm512_loadu_si512(args.column_sums + first), 7));
+  if (!args.is_rectified)
+    sums = _mm512_sub_epi32(sums, _mm512_slli_epi32(_mm512_loadu_si512(args.column_sums + first), 7));
   __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), _mm512_maskz_loadu_ps(mask, args.scale + first));
   y = _mm512_mul_ps(y, _mm512_set1_ps(row_scale));
   if (args.bias != nullptr) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, args.bias + first));

@@ -24,14 +24,16 @@ inline void add_up(const GroupNormArgs& args, const float* x, int64_t first, int
   for (int64_t c = 0; c < args.channels; c += simd::kLanes) {
     const __mmask16 mask = simd::lanes(args.channels - c);
     __m512 sum = _mm512_setzero_ps();
-    for (int64_t t = first; t < stop; ++t) sum = _mm512_add_ps(sum, f(_mm512_maskz_loadu_ps(mask, x + t * args.channels + c), mask, c));
+    for (int64_t t = first; t < stop; ++t)
+      sum = _mm512_add_ps(sum, f(_mm512_maskz_loadu_ps(mask, x + t * args.channels + c), mask, c));
     _mm512_mask_storeu_ps(sums + c, mask, sum);
   }
 }
 
 // Means over each group of what `f` makes of the values of one sequence, one for each channel.
 template <class F>
-inline void group_means(const GroupNormArgs& args, const Pool& pool, const float* x, std::vector<float>& means, const F& f) {
+inline void group_means(const GroupNormArgs& args, const Pool& pool, const float* x, std::vector<float>& means,
+                        const F& f) {
   const int64_t chunks = (args.frames + kChunk - 1) / kChunk, size = args.channels / args.groups;
   std::vector<float> parts(static_cast<size_t>(chunks * args.channels));
   pool.parallel_for(chunks, [&](int64_t chunk) {
@@ -53,7 +55,8 @@ inline void run_sequence(const GroupNormArgs& args, const Pool& pool, const floa
   std::vector<float> mean(static_cast<size_t>(args.channels)), variance(static_cast<size_t>(args.channels));
   group_means(args, pool, x, mean, [](__m512 values, __mmask16, int64_t) { return values; });
   group_means(args, pool, x, variance, [&](__m512 values, __mmask16 mask, int64_t c) {
-    const __m512 centred = _mm512_maskz_sub_ps(mask, values, _mm512_maskz_loadu_ps(mask, &mean[static_cast<size_t>(c)]));
+    const __m512 centred =
+        _mm512_maskz_sub_ps(mask, values, _mm512_maskz_loadu_ps(mask, &mean[static_cast<size_t>(c)]));
     return _mm512_mul_ps(centred, centred);
   });
   std::vector<float>& rate = variance;
@@ -66,8 +69,10 @@ inline void run_sequence(const GroupNormArgs& args, const Pool& pool, const floa
       for (int64_t c = 0; c < args.channels; c += simd::kLanes) {
         const __mmask16 mask = simd::lanes(args.channels - c);
         const int64_t place = t * args.channels + c;
-        __m512 value = _mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x + place), _mm512_maskz_loadu_ps(mask, &mean[static_cast<size_t>(c)]));
-        value = _mm512_fmadd_ps(value, _mm512_maskz_loadu_ps(mask, &rate[static_cast<size_t>(c)]), _mm512_maskz_loadu_ps(mask, args.beta + c));
+        __m512 value = _mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x + place),
+                                     _mm512_maskz_loadu_ps(mask, &mean[static_cast<size_t>(c)]));
+        value = _mm512_fmadd_ps(value, _mm512_maskz_loadu_ps(mask, &rate[static_cast<size_t>(c)]),
+                                _mm512_maskz_loadu_ps(mask, args.beta + c));
         value = simd::mish(value);
         if (add != nullptr) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, add + c));
         _mm512_mask_storeu_ps(y + place, mask, value);

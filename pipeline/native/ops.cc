@@ -23,10 +23,11 @@ COSYVOICE_EXPORT ort::Status* RegisterCustomOps(ort::SessionOptions*, const ort:
 #include <vector>
 
 #include "args.h"
-#include "attention.h"
 #include "byte_conv.h"
+#include "distance_attention.h"
 #include "linear8.h"
 #include "norm.h"
+#include "self_attention.h"
 
 namespace cosyvoice {
 namespace {
@@ -254,6 +255,8 @@ struct DistanceAttention {
     const auto& [qkv, v_minus_u, relative, past_length, length, key, value, key_scale, value_scale] = inputs;
     require(key.rank == 4, "past_key is [B, H, M, D]: 4 axes", key.rank);
     require(relative.rank == 3, "relative is [H, D, P]: 3 axes", relative.rank);
+    // Sums of products with 8 bits, twice, must not leave 32.
+    require(!kIsInt8 || key.shape[3] <= 512, "heads have at most 512 channels with i8 caches", key.shape[3]);
 
     DistanceArgs args{};
     args.batch = key.shape[0];
@@ -423,7 +426,9 @@ struct SnakeBytes {
 // What the two forms of the convolution have in common: inputs x, weight, offset and gain come first.
 struct ByteConvolution {
   explicit ByteConvolution(const Attributes& attributes)
-      : taps(attributes.integer("taps", 1)), dilation(attributes.integer("dilation", 1)), zero(attributes.integer("zero", 0)) {
+      : taps(attributes.integer("taps", 1)),
+        dilation(attributes.integer("dilation", 1)),
+        zero(attributes.integer("zero", 0)) {
     require(taps > 0 && taps % 2 == 1, "taps is an odd number", taps);
     require(dilation > 0, "dilation is positive", dilation);
     require(zero >= 0 && zero <= 255, "zero is a byte", zero);
@@ -586,10 +591,14 @@ ort::CustomOp describe() {
 
 // Made once and never released: sessions may outlive whatever could own it.
 ort::CustomOpDomain* domain(const ort::Api* api) {
-  static const ort::CustomOp operators[] = {describe<Linear8>(), describe<DistanceAttention<ElementType::kFloat>>(),
-                                            describe<DistanceAttention<ElementType::kInt8>>(),
-                                            describe<SelfAttention>(), describe<GroupNormMish>(),
-                                            describe<SnakeBytes>(), describe<ByteConv>(), describe<ByteConvAdd>()};
+  static const ort::CustomOp operators[] = {describe<Linear8>(),
+                                            describe<DistanceAttention<ElementType::kFloat> >(),
+                                            describe<DistanceAttention<ElementType::kInt8> >(),
+                                            describe<SelfAttention>(),
+                                            describe<GroupNormMish>(),
+                                            describe<SnakeBytes>(),
+                                            describe<ByteConv>(),
+                                            describe<ByteConvAdd>()};
   static ort::CustomOpDomain* const made = [api] {
     ort::CustomOpDomain* domain = nullptr;
     check(ort::create_domain(api, "cosyvoice", &domain));

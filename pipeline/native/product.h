@@ -1,4 +1,5 @@
-// Tiles of products of unsigned with signed bytes, summed up in 32 bits: what the matrix products and convolutions share.
+// Tiles of products of unsigned with signed bytes, summed up in 32 bits: what the matrix products and convolutions
+// share.
 //
 // Weights lie in panels of sixteen outputs, [panel, step, 16, 4], a step being four inputs. Sums of integers are exact,
 // so which tile computes one changes nothing.
@@ -18,12 +19,12 @@
 
 namespace cosyvoice::product {
 
-constexpr int64_t kPanel = 16;     // outputs
-constexpr int64_t kStep = 4;       // inputs
-constexpr int64_t kGroup = 4;      // panels that a tile reads at once
-constexpr int kTileRows = 6;       // 6 x 4 sums, 4 vectors of weights and one of inputs are 29 of 32 registers
+constexpr int64_t kPanel = 16;      // outputs
+constexpr int64_t kStep = 4;        // inputs
+constexpr int64_t kGroup = 4;       // panels that a tile reads at once
+constexpr int kTileRows = 6;        // 6 x 4 sums, 4 vectors of weights and one of inputs are 29 of 32 registers
 constexpr int64_t kBlockRows = 48;  // whose inputs stay near while all weights pass by
-constexpr int64_t kAhead = 1024;   // bytes that a panel is fetched ahead: its next page would come as a surprise
+constexpr int64_t kAhead = 1024;    // bytes that a panel is fetched ahead: its next page would come as a surprise
 
 inline int64_t ceil_div(int64_t number, int64_t divisor) { return (number + divisor - 1) / divisor; }
 
@@ -45,7 +46,8 @@ inline std::vector<int32_t> column_sums(const int8_t* weight, int64_t panels, in
   const __m512i ones = _mm512_set1_epi8(1);
   for (int64_t panel = 0; panel < panels; ++panel) {
     __m512i sum = _mm512_setzero_si512();
-    for (int64_t step = 0; step < steps; ++step, weight += 64) sum = _mm512_dpbusd_epi32(sum, ones, _mm512_loadu_si512(weight));
+    for (int64_t step = 0; step < steps; ++step, weight += 64)
+      sum = _mm512_dpbusd_epi32(sum, ones, _mm512_loadu_si512(weight));
     _mm512_storeu_si512(&sums[static_cast<size_t>(panel * kPanel)], sum);
   }
   return sums;
@@ -94,11 +96,16 @@ inline void rows_times_panels(const Operands& x, int64_t count, int64_t first_pa
   int64_t row = 0;
   for (; count - row >= kTileRows; row += kTileRows) tile<kTileRows, P>(x, row, first_panel, finish);
   switch (count - row) {
-    case 1: return tile<1, P>(x, row, first_panel, finish);
-    case 2: return tile<2, P>(x, row, first_panel, finish);
-    case 3: return tile<3, P>(x, row, first_panel, finish);
-    case 4: return tile<4, P>(x, row, first_panel, finish);
-    case 5: return tile<5, P>(x, row, first_panel, finish);
+    case 1:
+      return tile<1, P>(x, row, first_panel, finish);
+    case 2:
+      return tile<2, P>(x, row, first_panel, finish);
+    case 3:
+      return tile<3, P>(x, row, first_panel, finish);
+    case 4:
+      return tile<4, P>(x, row, first_panel, finish);
+    case 5:
+      return tile<5, P>(x, row, first_panel, finish);
   }
 }
 

@@ -36,7 +36,8 @@ inline __m512 exp(__m512 x) {
   return _mm512_mask_mov_ps(_mm512_scalef_ps(p, n), is_zero, _mm512_setzero_ps());
 }
 
-// 1 / x to 1e-7 of its value: the CPU's estimate of 14 bits and a step of Newton's. A division takes three times as long.
+// 1 / x to 1e-7 of its value: the CPU's estimate of 14 bits and a step of Newton's. A division takes three times as
+// long.
 inline __m512 reciprocal(__m512 x) {
   const __m512 estimate = _mm512_rcp14_ps(x);
   return _mm512_mul_ps(estimate, _mm512_fnmadd_ps(x, estimate, _mm512_set1_ps(2.0f)));
