@@ -23,7 +23,7 @@ from pipeline.token2wav.source import HarmonicSource
 from pipeline.training.voice.dataset import Dataset, Item, Shard
 from pipeline.training.voice.loop import Losses, Schedule, Trainer
 from pipeline.training.voice.snake import fix_snakes
-from pipeline.training.voice.vocoder_loss import SpectralLoss, melody_error
+from pipeline.training.voice.vocoder_loss import SpectralLoss, melody_error, period_error
 from pipeline.training.voice.vocoder_start import start_vocoder
 from pipeline.types import F32
 
@@ -53,6 +53,7 @@ _NUM_FRAMES, _BATCH_SIZE = 32, 8
 _F0_NUM_FRAMES = 96
 _F0_SHARE = 0.02  # of the smooth L1 distance in Hz
 _F0_ELBOW_HZ = 5.0
+_PERIOD_SHARE = 15.0  # of the distance of autocorrelations
 _MEL_NOISE = 0.15
 
 
@@ -120,9 +121,10 @@ class VocoderLosses:
         random = np.random.default_rng((step, 0))
         batch = self._waves.draw(self._batch_size, random)
         wave = self._vocoder.decode(batch.mel, self._excitation(batch, random))
-        spectral = self._spectral(wave, batch.audio)
+        spectral, period = self._spectral(wave, batch.audio), period_error(wave, batch.audio)
         error_hz = self._f0_error(self._melodies.draw(self._batch_size, random), random)
-        return {"total": spectral + _F0_SHARE * error_hz, "spectral": spectral, "f0": error_hz}
+        total = spectral + _PERIOD_SHARE * period + _F0_SHARE * error_hz
+        return {"total": total, "spectral": spectral, "period": period, "f0": error_hz}
 
     def _excitation(self, batch: Batch, random: np.random.Generator) -> Tensor:
         """f32 [B, 1, T * hop] as it is served, but with the teacher's F0.
@@ -165,11 +167,15 @@ def train_vocoder(
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     vocoder = new_vocoder(config)
-    trainer = Trainer(vocoder, Schedule(LEARNING_RATE, num_steps), checkpoint, betas=(0.8, 0.99), clip=10.0)
+    trainer = vocoder_trainer(vocoder, checkpoint, num_steps)
     datasets = [Dataset.open(folder, "train") for folder in (data, remade) if folder is not None]
     trainer.run(
         VocoderLosses(vocoder, datasets, num_frames=_NUM_FRAMES, batch_size=_BATCH_SIZE), max_seconds=max_seconds
     )
+
+
+def vocoder_trainer(vocoder: HiFTGenerator, checkpoint: Path, num_steps: int) -> Trainer:
+    return Trainer(vocoder, Schedule(LEARNING_RATE, num_steps), checkpoint, betas=(0.8, 0.99), clip=10.0)
 
 
 def remake_mels(data: Path, folder: Path, mel_of: Callable[[Item], F32], *, num_utterances: int) -> int:

@@ -24,7 +24,7 @@ from pipeline.training.voice.vocoder import (
     train_vocoder,
 )
 from pipeline.training.voice.vocoder_f0 import load_vocoder, train_f0
-from pipeline.training.voice.vocoder_loss import SpectralLoss, melody_error
+from pipeline.training.voice.vocoder_loss import SpectralLoss, melody_error, period_error
 from pipeline.types import F32, I16
 
 TINY = replace(VOCODER, base_channels=16, resblock_kernel_sizes=(3,), resblock_dilations=((1,),), f0_channels=8)
@@ -187,3 +187,12 @@ def test_an_edge_of_voicing_may_be_a_frame_early_or_late_but_not_halfway() -> No
     assert melody_error(halfway, true, 2.0) > 20
     lost = torch.tensor([[0.0, 0.0, 200.0, 0.0, 200.0, 0.0, 0.0]])
     assert melody_error(lost, true, 2.0) > 20, "inside a voiced stretch nothing is free"
+
+
+def test_noise_that_repeats_itself_is_far_from_fresh_noise() -> None:
+    random = torch.Generator().manual_seed(0)
+    fresh, other = 0.05 * torch.randn(2, 2, 8192, generator=random)
+    repeated = other[:, :HOP].repeat(1, 32)
+    assert float(period_error(fresh, fresh)) == 0.0
+    assert float(period_error(repeated, fresh)) > 10 * float(period_error(other, fresh))
+    assert float(period_error(1e-4 * repeated, 1e-4 * fresh)) < 0.1 * float(period_error(repeated, fresh)), "unheard"
