@@ -171,6 +171,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of training steps (default: 1)")
     parser.add_argument("--corpus", type=float, default=1.0, metavar="SCALE", help="of the corpus's size (default: 1)")
     parser.add_argument("--hours", type=float, default=float("inf"), help="at most, of each step; resume later")
+    parser.add_argument("--from-bundle", type=Path, metavar="DIR", help="corpus: go on with a bundle's models")
     parser.add_argument("--sentences", type=Path, metavar="FILE", help="Mandarin text, a sentence a line, to mix in")
     parser.add_argument("--num-sentences", type=int, default=200, help="evaluate: of each language (default: 200)")
     parser.add_argument("--bundle", metavar="DIR", help="evaluate: another bundle than the one that was made")
@@ -186,7 +187,7 @@ def _train(arguments: argparse.Namespace) -> int:
     if unknown := [name for name in arguments.steps if name not in known]:
         raise InvalidRequest(f"{unknown[0]!r} is no step of the recipe: choose of {', '.join(known)}.")
     plan = Plan(sentences=arguments.sentences).scaled(arguments.corpus)
-    recipe = Recipe(arguments.folder, arguments.scale, 3600 * arguments.hours, plan)
+    recipe = Recipe(arguments.folder, arguments.scale, 3600 * arguments.hours, plan, arguments.from_bundle)
     steps = arguments.steps or list(known)
     run_recipe(recipe, steps)
     if "evaluate" in steps:

@@ -13,6 +13,7 @@ from pipeline.text.phoneme import TOKENS_FILE
 from pipeline.text.whisper_bpe import RANKS_FILE, read_ranks
 
 WHISPER_SIZE = 51866  # text tokens of the official 300M models: Whisper's ranks and special tokens
+UNITS_FILE = "units.json"  # what the speech tokens stand for, where a model's recipe knows it
 _SPOKEN = ("zh", "en", "ja", "yue", "ko")
 SHIPPED_RANKS = "multilingual.tiktoken.gz"  # openai-whisper's file (MIT)
 
@@ -41,7 +42,9 @@ def write_tokenizer_files(
         BundleError: the ranks do not fit the model, or a model with another vocabulary came without them.
     """
     if tokenizer_of(checkpoint_dir) == "phoneme":
-        shutil.copyfile(checkpoint_dir / TOKENS_FILE, bundle_dir / TOKENS_FILE)
+        for name in (TOKENS_FILE, UNITS_FILE):
+            if (checkpoint_dir / name).is_file():
+                shutil.copyfile(checkpoint_dir / name, bundle_dir / name)
         return
     source = ranks or next(iter(sorted(checkpoint_dir.glob("*.tiktoken"))), None)
     if source is not None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pipeline.export.tokenizer_files import UNITS_FILE
 from pipeline.model.config import SAMPLE_RATE, EncoderConfig, FlowConfig, HiFTConfig, LMConfig, ModelConfig
 from pipeline.model.hift import HiFTGenerator
-from pipeline.training.voice.dataset import read_tokens, write_tokens
+from pipeline.training.voice.dataset import TOKENS_FILE
 from pipeline.training.voice.flow_model import VoiceFlow
 from pipeline.training.voice.lm_model import VoiceLM
 from pipeline.training.voice.speakers import SPEAKERS, speaker_vectors
@@ -23,10 +25,10 @@ _HEAD = (
 
 
 def write_checkpoint(data: Path, lm: VoiceLM, flow: VoiceFlow, vocoder: HiFTGenerator, folder: Path) -> None:
-    """Fills `folder` with cosyvoice.yaml, llm.pt, flow.pt, hift.pt, spk2info.pt and tokens.txt.
+    """Fills `folder` with cosyvoice.yaml, llm.pt, flow.pt, hift.pt, spk2info.pt, tokens.txt and units.json.
 
     Args:
-        data: the dataset whose text symbols the models were trained with.
+        data: the dataset whose text symbols and speech tokens the models were trained with.
     """
     config = ModelConfig(SAMPLE_RATE, flow.flow.config.token_rate, lm.config, flow.flow.config, vocoder.config, None)
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,7 +38,8 @@ def write_checkpoint(data: Path, lm: VoiceLM, flow: VoiceFlow, vocoder: HiFTGene
     # the vocoder's weights are products of a gain and a direction, which would not keep the rounding
     torch.save(vocoder.state_dict(), folder / "hift.pt")
     torch.save(_speakers(), folder / "spk2info.pt")
-    write_tokens(folder, read_tokens(data))
+    for name in (TOKENS_FILE, UNITS_FILE):
+        copyfile(data / name, folder / name)
 
 
 def _halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

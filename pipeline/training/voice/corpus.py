@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.audio.features import MelSpectrogram
+from pipeline.export.tokenizer_files import UNITS_FILE
 from pipeline.text.inventory import text_symbols
 from pipeline.training.voice.dataset import LANGUAGES, SPEAKERS_FILE, Dataset, Item, Shard, read_tokens, write_tokens
 from pipeline.training.voice.espeak import Espeak
@@ -19,7 +20,7 @@ from pipeline.training.voice.school import School, Taught, fit_units, pitch_boun
 from pipeline.training.voice.sentences import Sentence, Sentences, load_sources
 from pipeline.training.voice.speakers import SPEAKERS
 from pipeline.training.voice.teacher import Teacher
-from pipeline.training.voice.units import UNITS_FILE, Grid, Units
+from pipeline.training.voice.units import Grid, Units
 from pipeline.training.voice.word_source import Source
 
 _SHARD = 1000  # utterances of a file with audio
@@ -84,12 +85,16 @@ class Plan:
         return replace(self, **{name: max(4, round(getattr(self, name) * share)) for name in names})
 
 
-def build_corpus(folder: Path, plan: Plan) -> None:
-    """Writes the whole dataset. What is there already is kept, so that a run can go on where another one stopped."""
+def build_corpus(folder: Path, plan: Plan, units: Units | None = None) -> None:
+    """Writes the whole dataset. What is there already is kept, so that a run can go on where another one stopped.
+
+    Args:
+        units: those of a model that is to go on; None: chosen to fit the training sentences.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     library = Library(folder, plan, load_sources(plan.sentences))
     if not (folder / UNITS_FILE).is_file():
-        library.write_audio()
+        library.write_audio(units)
     library.write_text()
 
 
@@ -101,14 +106,15 @@ class Library:
         self._symbols = text_symbols()
         self._school = School(Teacher(Espeak({speaker.variant: speaker.definition for speaker in SPEAKERS})))
 
-    def write_audio(self) -> None:
-        """Held-out and training sentences with audio; the units are those of the training sentences."""
+    def write_audio(self, units: Units | None = None) -> None:
+        """Held-out and training sentences with audio; the units are those of the training sentences, if not given."""
         seed, count = self._plan.seed, self._plan.num_held_out
         held_out = [s for language in LANGUAGES for s in islice(self._draw(seed, [language], [1.0]), count)]
         apart = {sentence.text for sentence in held_out}
         taught = self._school.teach(self._sentences(seed + 1, self._plan.num_audio, apart), seed + 1)
-        units, coverage = fit_units(taught, self._plan.grid)
-        print(f"{coverage} phones {units.num_phones} voiced {sum(units.is_voiced)}", flush=True)
+        if units is None:
+            units, coverage = fit_units(taught, self._plan.grid)
+            print(f"{coverage} phones {units.num_phones} voiced {sum(units.is_voiced)}", flush=True)
         self._write(self._school.teach(held_out, seed), units, "held-out", with_audio=True)
         self._write(taught, units, "train", with_audio=True)
         write_tables(self._folder, units, self._symbols)

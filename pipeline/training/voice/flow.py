@@ -96,7 +96,7 @@ def train_flow(
     torch.manual_seed(0)
     model = build_flow(data)
     spent = 0.0 if checkpoint.is_file() else _train_encoder(model, data, checkpoint, max_seconds)
-    trainer = Trainer(model, Schedule(LEARNING_RATE, num_steps), checkpoint)
+    trainer = flow_trainer(model, checkpoint, num_steps)
     torch.manual_seed(trainer.step)
     segments = Segments(Dataset.open(data, "train"), speaker_vectors(), seed=trainer.step)
     losses = FlowLosses(model, segments, None if predictor is None else predictor.eval().requires_grad_(False))
@@ -108,6 +108,10 @@ def train_flow(
         trainer.run(losses, min(remaining, EVALUATE_EVERY_S))
         remaining -= trainer.seconds - before
         print(f"held-out {evaluate(load_flow(data, checkpoint), judged)}", flush=True)
+
+
+def flow_trainer(model: VoiceFlow, checkpoint: Path, num_steps: int) -> Trainer:
+    return Trainer(model, Schedule(LEARNING_RATE, num_steps), checkpoint)
 
 
 def _train_encoder(model: VoiceFlow, data: Path, checkpoint: Path, max_seconds: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -138,6 +139,26 @@ class VoiceFlow(nn.Module):
         state = {name: value.detach().clone() for name, value in self.flow.state_dict().items()}
         state["input_embedding.weight"] = self.table.weight().detach().clone()
         return state
+
+    def assign(self, state: Mapping[str, Tensor]) -> None:
+        """Takes up what flow.pt holds. The layer that reads the melody is not in it: see `fit_pitch`."""
+        self.flow.load_state_dict(state)
+        self.table.assign(state["input_embedding.weight"])
+
+    @torch.no_grad()
+    def fit_pitch(self, batches: Sequence[Batch]) -> None:
+        """The layer that reads the melody from mu, by least squares."""
+        pairs = [self._melody_of(self.mu(batch), batch) for batch in batches]
+        mu, octaves = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        solution = torch.linalg.lstsq(F.pad(mu, (0, 1), value=1.0), octaves[:, None]).solution[:, 0]
+        self.pitch.weight.copy_(solution[None, :-1, None])
+        cast(Tensor, self.pitch.bias).copy_(solution[-1:])
+
+    def _melody_of(self, mu: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """mu f32 [n, mel_bins] of all voiced frames, and the octaves that their tokens ask for, f32 [n]."""
+        semitones = self.melody[batch.tokens.gather(1, batch.positions.round().long())]
+        is_voiced = ~semitones.isnan()
+        return mu.transpose(1, 2)[is_voiced], semitones[is_voiced] / SEMITONES_PER_OCTAVE
 
 
 def _at(x: Tensor, index: Tensor) -> Tensor:

@@ -87,7 +87,7 @@ def train_lm(data: Path, checkpoint: Path, *, num_steps: int, max_seconds: float
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
     model = build_lm(data)
-    trainer = Trainer(model, Schedule(LEARNING_RATE, num_steps), checkpoint)
+    trainer = lm_trainer(model, checkpoint, num_steps)
     end_token = model.outputs.end_token
     splits = [split for split in ("train", "text") if any(data.glob(f"{split}-*.npz"))]
     scripts = [script for split in splits for script in read_scripts(data, split)]
@@ -101,6 +101,10 @@ def train_lm(data: Path, checkpoint: Path, *, num_steps: int, max_seconds: float
         trainer.run(objective, min(remaining, EVALUATE_EVERY_S))
         remaining -= trainer.seconds - before
         print(f"held-out {evaluate(load_lm(data, checkpoint), held_out)}", flush=True)
+
+
+def lm_trainer(model: VoiceLM, checkpoint: Path, num_steps: int) -> Trainer:
+    return Trainer(model, Schedule(LEARNING_RATE, num_steps), checkpoint)
 
 
 def build_lm(data: Path, config: LMConfig | None = None) -> VoiceLM:

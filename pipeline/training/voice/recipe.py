@@ -11,6 +11,7 @@ from shutil import copyfile
 from types import MappingProxyType
 
 from pipeline.export.export import export
+from pipeline.runtime.bundle import Bundle
 from pipeline.training.voice.checkpoint import write_checkpoint
 from pipeline.training.voice.corpus import Plan, build_corpus, report
 from pipeline.training.voice.evaluate import NUM_ORDERS, evaluate
@@ -19,6 +20,7 @@ from pipeline.training.voice.flow import flow_mel, load_flow, train_flow
 from pipeline.training.voice.lm import load_lm, train_lm
 from pipeline.training.voice.recognizer import SPLIT, train_recognizer
 from pipeline.training.voice.recognizer_corpus import make_recognizer_corpus
+from pipeline.training.voice.start import units_of, write_starts
 from pipeline.training.voice.vocoder import remake_mels, train_vocoder
 from pipeline.training.voice.vocoder_f0 import load_vocoder, train_f0
 from pipeline.types import Profile
@@ -37,12 +39,14 @@ class Recipe:
         scale: of every model's number of steps; a larger one makes a finished run go on.
         max_seconds: of one step of the recipe; a checkpoint is left behind.
         plan: how much text and audio.
+        start: a bundle whose models go on; None: new ones.
     """
 
     folder: Path
     scale: float = 1.0
     max_seconds: float = math.inf
     plan: Plan = field(default_factory=Plan)
+    start: Path | None = None
 
     @property
     def data(self) -> Path:
@@ -70,8 +74,11 @@ NUM_STEPS: Mapping[str, int] = MappingProxyType(
 
 
 def _corpus(recipe: Recipe) -> None:
-    build_corpus(recipe.data, recipe.plan)
+    start = None if recipe.start is None else Bundle.open(recipe.start)
+    build_corpus(recipe.data, recipe.plan, None if start is None else units_of(start))
     print(report(recipe.data, "train"))
+    if start is not None:
+        write_starts(start, recipe.data, recipe.checkpoint, recipe.num_steps)
 
 
 def _recognizer(recipe: Recipe) -> None:

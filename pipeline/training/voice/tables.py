@@ -17,6 +17,8 @@ from torch.nn import functional as F
 NEVER = -30.0  # bias of ids that stand for no combination of their own; small enough for fp16
 PHONE, PITCH, POSITION = 0, 1, 2  # columns of the factors
 
+_NUM_SPLITS = 200  # rounds in which a plain table is split into factors
+
 _SHARES = (0.3, 0.8, 0.5)  # of a text symbol's row: language, sound, tone
 _SYMBOL = re.compile(r"(?:(?P<language>\w+):)?(?P<sound>.+?)(?P<tone>\d?)")
 
@@ -48,6 +50,15 @@ class FactoredTable(nn.Module):
         sound: Tensor = self.sound()
         return sound[self.sound.sound_of] + self.melody[self.melody_of]
 
+    @torch.no_grad()
+    def assign(self, rows: Tensor) -> None:
+        """Factors whose sums come nearest to rows f32 [V, size]: exactly, if such factors made the rows."""
+        self.melody.copy_(_means(rows - rows.mean(dim=0), self.melody_of, len(self.melody)))
+        for _ in range(_NUM_SPLITS):
+            rest = _means(rows - self.melody[self.melody_of], self.sound.sound_of, len(self.sound.rest))
+            self.melody.copy_(_means(rows - rest[self.sound.sound_of], self.melody_of, len(self.melody)))
+        self.sound.assign(_means(rows - self.melody[self.melody_of], self.sound.sound_of, len(self.sound.rest)))
+
 
 class SoundTable(nn.Module):
     """One row for each combination (phone, position) that occurs: phone + position + their product + a free rest."""
@@ -72,6 +83,15 @@ class SoundTable(nn.Module):
         gated = F.embedding(phone, self.phone_gate) * F.embedding(position, self.position_gate)
         return F.embedding(phone, self.phone) + F.embedding(position, self.position) + gated + self.rest
 
+    @torch.no_grad()
+    def assign(self, rows: Tensor) -> None:
+        """Rows f32 [S, size], of which each phone's mean is what its positions have in common."""
+        phone, _ = self.sounds.unbind(1)
+        self.phone.copy_(_means(rows, phone, len(self.phone)))
+        for unused in (self.position, self.phone_gate):
+            unused.zero_()
+        self.rest.copy_(rows - self.phone[phone])
+
 
 class FactoredClassifier(nn.Module):
     """The output layer over all combinations and the end, without ever computing a logit per combination.
@@ -85,6 +105,8 @@ class FactoredClassifier(nn.Module):
         super().__init__()
         end = torch.tensor([[int(factors[:, PHONE].max()) + 1, 0, 0]])
         factors = torch.cat([factors, end])
+        self.register_buffer("factors", factors, persistent=False)
+        self.factors: Tensor  # i64 [V + 1, 3]
         self.table = FactoredTable(factors, size, 0.05)
         self.sound_bias = nn.Parameter(torch.zeros(len(self.table.sound.sounds)))
         self.melody_bias = nn.Parameter(torch.zeros(len(self.table.melodies)))
@@ -120,6 +142,26 @@ class FactoredClassifier(nn.Module):
         """f32 [V + 1]."""
         bias = self.sound_bias[self.table.sound.sound_of] + self.melody_bias[self.table.melody_of]
         return bias.masked_fill(~self.is_first, NEVER)
+
+    @torch.no_grad()
+    def assign(self, weight: Tensor, bias: Tensor) -> None:
+        """From an ordinary linear layer, f32 [V + 1, size] and f32 [V + 1], of which only first ids are read."""
+        joined = torch.cat([weight, bias[:, None]], dim=1)
+        ids = _first_ids(self.factors)
+        first = torch.tensor([ids[phone, pitch, position] for phone, pitch, position in self.factors.tolist()])
+        whole = FactoredTable(self.factors, joined.shape[1], 0.0)
+        whole.assign(joined[first])
+        sound: Tensor = whole.sound()
+        self.table.melody.copy_(whole.melody[:, :-1])
+        self.table.sound.assign(sound[:, :-1])
+        self.sound_bias.copy_(sound[:, -1])
+        self.melody_bias.copy_(whole.melody[:, -1])
+
+
+def _means(rows: Tensor, group: Tensor, num_groups: int) -> Tensor:
+    """The mean of the rows of each group, f32 [n, size], i64 [n] -> f32 [num_groups, size]; 0 where there is none."""
+    sums = torch.zeros(num_groups, rows.shape[1]).index_add_(0, group, rows)
+    return sums / torch.bincount(group, minlength=num_groups).clamp_min(1)[:, None]
 
 
 def _distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,6 +212,13 @@ class TextTable(nn.Module):
         parts = [F.embedding(column, table) for column, table in zip(self.columns, self.tables, strict=True)]
         rows = torch.stack(parts).sum(dim=0)
         return F.pad(rows, (0, 0, 0, len(self.rest) - self.columns.shape[1])) + self.rest
+
+    @torch.no_grad()
+    def assign(self, rows: Tensor) -> None:
+        """Rows f32 [num_rows, size], all of it as free rests."""
+        for table in self.tables:
+            table.zero_()
+        self.rest.copy_(rows)
 
 
 def _symbol_parts(symbol: str) -> tuple[Hashable, Hashable, Hashable]:

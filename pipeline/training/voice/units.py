@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.export.tokenizer_files import UNITS_FILE
 from pipeline.training.voice.teacher import SILENCE
 from pipeline.types import F32, I64
 
-UNITS_FILE = "units.json"
 MAX_UNITS = 4096
 UNVOICED = 0  # the pitch level of a phone without pitch; levels of voiced phones count from 1
 

@@ -11,6 +11,7 @@ import torch
 
 from pipeline.export.checkpoint import load_checkpoint
 from pipeline.export.export import export
+from pipeline.export.tokenizer_files import UNITS_FILE
 from pipeline.model.config import FlowConfig, HiFTConfig, LMConfig, ModelConfig, read_config
 from pipeline.model.hift import HiFTGenerator
 from pipeline.training.voice.checkpoint import config_text, write_checkpoint
@@ -72,6 +73,7 @@ def trained(tmp_path: Path) -> Trained:
         flow = VoiceFlow(tiny_flow(), table, torch.full((8,), -6.0), torch.full((8,), 2.0), torch.zeros(4096))
         vocoder = HiFTGenerator(tiny_hift())
     write_tokens(tmp_path, SYMBOLS)
+    (tmp_path / UNITS_FILE).write_text("{}", "utf-8")
     write_checkpoint(tmp_path, lm.eval(), flow.eval(), vocoder.eval(), tmp_path / "checkpoint")
     return Trained(lm, flow, vocoder, tmp_path / "checkpoint")
 
@@ -113,3 +115,4 @@ def test_the_folder_becomes_a_bundle(trained: Trained, tmp_path: Path) -> None:
     report = export(trained.folder, tmp_path / "bundle", precisions=["fp32"], progress=lines.append)
     assert report.passed
     assert (tmp_path / "bundle" / "tokens.txt").read_text("utf-8").splitlines() == SYMBOLS
+    assert (tmp_path / "bundle" / UNITS_FILE).is_file(), "training can go on from it"

@@ -39,6 +39,23 @@ def test_a_model_is_trained_on_the_corpus_for_a_share_of_its_steps(part: str, tm
     assert limits == {"num_steps": NUM_STEPS[part] // 2, "max_seconds": 60.0, **beside.get(part, {})}
 
 
+def test_a_bundles_models_go_on_with_its_units(tmp_path: Path, monkeypatch: Any) -> None:
+    calls: list[tuple[object, ...]] = []
+    monkeypatch.setattr(recipes, "Bundle", SimpleNamespace(open=lambda path: f"bundle in {path}"))
+    monkeypatch.setattr(recipes, "units_of", lambda bundle: f"units of {bundle}")
+    monkeypatch.setattr(recipes, "build_corpus", lambda *given: calls.append(given))
+    monkeypatch.setattr(recipes, "report", lambda *_: "")
+    monkeypatch.setattr(recipes, "write_starts", lambda *given: calls.append(given[:2]))
+    recipe = Recipe(tmp_path, start=Path("voice"))
+    run_recipe(recipe, ["corpus"])
+    assert calls == [
+        (recipe.data, recipe.plan, "units of bundle in voice"),
+        ("bundle in voice", recipe.data),
+    ]
+    run_recipe(Recipe(tmp_path), ["corpus"])
+    assert calls[2:] == [(recipe.data, recipe.plan, None)], "without a bundle units are chosen anew"
+
+
 def test_polishing_goes_on_with_a_copy_of_the_vocoder(tmp_path: Path, monkeypatch: Any) -> None:
     calls: list[tuple[Path, dict[str, object]]] = []
     monkeypatch.setattr(recipes, "train_vocoder", lambda _, file, **limits: calls.append((file, limits)))
