@@ -24,7 +24,8 @@ constexpr int64_t kStep = 4;        // inputs
 constexpr int64_t kGroup = 4;       // panels that a tile reads at once
 constexpr int kTileRows = 6;        // 6 x 4 sums, 4 vectors of weights and one of inputs are 29 of 32 registers
 constexpr int64_t kBlockRows = 48;  // whose inputs stay near while all weights pass by
-constexpr int64_t kAhead = 1024;    // bytes that a panel is fetched ahead: its next page would come as a surprise
+constexpr int64_t kAhead =
+    6144;  // bytes that a panel is fetched ahead, into the second cache: eight rows wait a quarter less than at 1024
 
 inline int64_t ceil_div(int64_t number, int64_t divisor) { return (number + divisor - 1) / divisor; }
 
@@ -71,7 +72,7 @@ inline void tile(const Operands& x, int64_t first_row, int64_t first_panel, cons
 #pragma GCC unroll 4
       for (int p = 0; p < P; ++p) {
         columns[p] = _mm512_loadu_si512(weight + p * panel_size);
-        _mm_prefetch(reinterpret_cast<const char*>(weight + p * panel_size + kAhead), _MM_HINT_T0);
+        _mm_prefetch(reinterpret_cast<const char*>(weight + p * panel_size + kAhead), _MM_HINT_T1);
       }
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
