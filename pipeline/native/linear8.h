@@ -88,15 +88,32 @@ inline float peak_of(const float* x, int64_t count, bool is_rectified) {
   return _mm512_reduce_max_ps(peak);
 }
 
+// Levels of sixteen values with `rate` of them a unit, not yet around the zero point.
+inline __m512i levels_of(const float* x, __mmask16 mask, __m512 rate) {
+  return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x), rate));
+}
+
+// Sixty-four levels as bytes, in order. Values without a sign are clipped at 0.
+inline __m512i packed_levels(const float* x, __m512 rate, bool is_rectified) {
+  __m512i level[4];
+  for (int i = 0; i < 4; ++i) level[i] = levels_of(x + i * simd::kLanes, 0xffff, rate);
+  const __m512i first = _mm512_packs_epi32(level[0], level[1]), second = _mm512_packs_epi32(level[2], level[3]);
+  const __m512i in_order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  if (is_rectified) return _mm512_permutexvar_epi32(in_order, _mm512_packus_epi16(first, second));
+  const __m512i around_zero = _mm512_xor_si512(_mm512_packs_epi16(first, second), _mm512_set1_epi8(-128));
+  return _mm512_permutexvar_epi32(in_order, around_zero);
+}
+
 // Levels of x with `rate` of them a unit.
 inline void quantize(const float* x, int64_t count, float rate, bool is_rectified, uint8_t* levels) {
   const __m512 rates = _mm512_set1_ps(rate);
+  int64_t i = 0;
+  for (; i + 64 <= count; i += 64) _mm512_storeu_si512(levels + i, packed_levels(x + i, rates, is_rectified));
   const __m512i zero = _mm512_set1_epi32(is_rectified ? 0 : static_cast<int>(kZero));
-  for (int64_t i = 0; i < count; i += simd::kLanes) {
+  for (; i < count; i += simd::kLanes) {
     const __mmask16 mask = simd::lanes(count - i);
-    __m512i level = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), rates));
-    level = _mm512_max_epi32(_mm512_add_epi32(level, zero), _mm512_setzero_si512());
-    _mm_mask_storeu_epi8(levels + i, mask, _mm512_cvtusepi32_epi8(level));
+    const __m512i level = _mm512_add_epi32(levels_of(x + i, mask, rates), zero);
+    _mm_mask_storeu_epi8(levels + i, mask, _mm512_cvtusepi32_epi8(_mm512_max_epi32(level, _mm512_setzero_si512())));
   }
 }
 
@@ -157,7 +174,7 @@ inline void finish(const Linear8Args& args, int64_t row, float row_scale, int64_
   y = activate(args.activation, y);
   const int64_t place = row * args.num_out + first;
   if (args.residual != nullptr) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, args.residual + place));
-  _mm512_mask_storeu_ps(args.y + place, mask, y);
+  mask == 0xffff ? _mm512_storeu_ps(args.y + place, y) : _mm512_mask_storeu_ps(args.y + place, mask, y);
 }
 
 // Quantized rows [first_row, first_row + count) times the panels of one group.
