@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +61,7 @@ class JapaneseReader:
         """The words of all runs, and the blanks between those, which separate them as the text's edges do."""
         nodes = self._nodes(runs)
         last = ""
-        for node in _cheapest(nodes, self._dictionary.connection, len(runs)):
+        for node in _cheapest(nodes, self._dictionary.costs_after, len(runs)):
             word = self._word(runs, nodes, node)
             if word.sound == "ウ" and kana_symbols(last)[-1:] == ("ja:o",):  # だろう
                 word = replace(word, sound=LONG_MARK)
@@ -108,39 +109,28 @@ def _extra_words(runs: str, known_starts: frozenset[int]) -> Iterator[tuple[Word
             yield word, _NOUN, _KANA_COST if is_kana else _OTHER_COST
 
 
-def _cheapest(nodes: _Nodes, connection: NDArray[np.int16], length: int) -> list[int]:
-    """The path of least cost from 0 to `length` (Viterbi)."""
+def _cheapest(nodes: _Nodes, costs_after: Callable[[int], Sequence[int]], length: int) -> list[int]:
+    """The path of least cost from 0 to `length` (Viterbi). `costs_after` as `JapaneseDictionary.costs_after`."""
     edge = len(nodes.costs)  # a node in the place of both ends of the text
-    steps = _steps(nodes, edge, length)
-    classes = np.append(nodes.classes, EDGE)
-    rights = np.repeat([node for node, _ in steps], [len(before) for _, before in steps])
-    joins = connection[classes[rights], classes[[left for _, before in steps for left in before]]].tolist()
+    ends, classes = nodes.ends.tolist(), [*nodes.classes.tolist(), EDGE]
     total, back = [*nodes.costs.tolist(), 0], [edge] * (edge + 1)
-    position = 0
-    for node, before in steps:
-        joined, position = position, position + len(before)
-        through = [total[left] + join for left, join in zip(before, joins[joined:position], strict=True)]
-        least = min(through)
-        back[node] = before[through.index(least)]
-        total[node] += least
+    ending: list[list[int]] = [[edge], *([] for _ in range(length))]
+    bounds = np.searchsorted(nodes.starts, np.arange(length + 1)).tolist()
+    steps = [*(range(low, high) for low, high in pairwise(bounds)), [edge]]
+    for before, starting in zip(ending, steps, strict=True):
+        if before:
+            totals, lefts = [total[left] for left in before], [classes[left] for left in before]
+            for node in starting:
+                through = list(map(add, totals, map(costs_after(classes[node]).__getitem__, lefts)))
+                least = min(through)
+                back[node] = before[through.index(least)]
+                total[node] += least
+                if node != edge:
+                    ending[ends[node]].append(node)
     path = [back[edge]]
     while (node := back[path[-1]]) != edge:
         path.append(node)
     return path[::-1]
-
-
-def _steps(nodes: _Nodes, edge: int, length: int) -> list[tuple[int, list[int]]]:
-    """Each node that a path can reach, with the nodes that it may follow, from left to right; the end is the last."""
-    ends = nodes.ends.tolist()
-    bounds = np.searchsorted(nodes.starts, np.arange(length + 1)).tolist()
-    ending: list[list[int]] = [[edge], *([] for _ in range(length))]
-    steps: list[tuple[int, list[int]]] = []
-    for before, (low, high) in zip(ending, pairwise(bounds), strict=False):
-        if before:
-            for node in range(low, high):
-                steps.append((node, before))
-                ending[ends[node]].append(node)
-    return [*steps, (edge, ending[length])]
 
 
 def symbols(text: str) -> list[str]:

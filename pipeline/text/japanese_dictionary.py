@@ -5,6 +5,7 @@ The data is a selection of OpenJTalk's NAIST-jdic; costs and connections are MeC
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 DATA_FILE = "japanese.npz"
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no letter is lost
 _FIRST_KANA = 0x30A0
+_MAX_CACHED_ROWS = 512
 EDGE = 0  # the class of a text's edges
 
 
@@ -28,7 +30,7 @@ class Words:
 
 
 class JapaneseDictionary:
-    """Holds U surfaces and their E entries.
+    """Holds U surfaces and their E entries. `costs_after` gives for a class what it costs after each class.
 
     Args:
         surfaces: u16 [sum of lengths], code points of all surfaces, one after another.
@@ -55,7 +57,8 @@ class JapaneseDictionary:
         self._hashes = hashes[order]
         self._firsts = (np.cumsum(counts, dtype=np.int32) - counts)[order]
         self._counts = counts[order]
-        self.classes, self.costs, self.connection = classes, costs, connection
+        self.classes, self.costs = classes, costs
+        self.costs_after = lru_cache(_MAX_CACHED_ROWS)(lambda kind: array("h", connection[kind].tobytes()))
         self._sounds = (sounds.astype("<u2") + _FIRST_KANA).tobytes().decode("utf-16-le")
         self._sound_ends = np.cumsum(sound_lengths, dtype=np.int32)
         self._sound_lengths = sound_lengths

@@ -6,8 +6,9 @@ Every rule is tried at one position only, and patterns bound their repetitions, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pipeline.text.languages.required import leading_digits, required
 
@@ -16,7 +17,7 @@ Read = Callable[[Match], "str | None"]
 
 DIGITS = "0123456789"
 _DIGIT_RUN = re.compile(r"\d{1,41}")  # no rule needs more
-_ANY = -1  # whatever the number of digits
+_MAX_CACHED_CHOICES = 512
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -50,11 +51,17 @@ class Grammar:
     def say(self, text: str) -> str:
         said: list[str] = []
         position = 0
-        possible = _Possible(self._rules, text)
+        chars = frozenset(text)
+        useful: dict[_Rules, int] = {}
         while (trigger := self._trigger.search(text, position)) is not None:
             start = trigger.start()
             said.append(text[position:start])
-            reading, position = self._read(text, start, possible.at(start))
+            rules = self._rules[text[start]]
+            if rules not in useful:
+                useful[rules] = rules.useful_for(chars)
+            run = _DIGIT_RUN.match(text, start)
+            possible = rules.chosen(useful[rules], run.end() - start if run else 0)
+            reading, position = self._read(text, start, possible)
             said.append(reading)
         said.append(text[position:])
         return "".join(said)
@@ -77,36 +84,36 @@ class _Entry:
     num_digits: int  # in a row that a match begins with, at least
 
 
-class _Possible:
-    """Of the rules for each character, those that may match in a text."""
+class _Rules:
+    """The rules that a character can start, in order. A set of them is an integer with their bits."""
 
-    def __init__(self, rules: Mapping[str, list[_Entry]], text: str) -> None:
-        self._rules = rules
-        self._text = text
-        self._chars = frozenset(text)
-        self._found: dict[tuple[int, int], list[_Entry]] = {}
+    def __init__(self, entries: Sequence[_Entry]) -> None:
+        self.entries = entries
+        self._always = 0
+        self._with: dict[str, int] = {}
+        for k, entry in enumerate(entries):
+            if entry.needs is None:
+                self._always |= 1 << k
+            for char in entry.needs or ():
+                self._with[char] = self._with.get(char, 0) | 1 << k
+        self.chosen = lru_cache(_MAX_CACHED_CHOICES)(self._chosen)
 
-    def at(self, start: int) -> list[_Entry]:
-        rules = self._rules[self._text[start]]
-        run = _DIGIT_RUN.match(self._text, start)
-        num_digits = run.end() - start if run else 0
-        found = self._found.get((id(rules), num_digits))
-        if found is None:
-            found = [rule for rule in self._of_text(rules) if rule.num_digits <= num_digits]
-            self._found[id(rules), num_digits] = found
-        return found
+    def useful_for(self, chars: Iterable[str]) -> int:
+        """Those that may match in a text of these characters."""
+        bits = self._always
+        for char in chars:
+            bits |= self._with.get(char, 0)
+        return bits
 
-    def _of_text(self, rules: list[_Entry]) -> list[_Entry]:
-        found = self._found.get((id(rules), _ANY))
-        if found is None:
-            found = [rule for rule in rules if rule.needs is None or not rule.needs.isdisjoint(self._chars)]
-            self._found[id(rules), _ANY] = found
-        return found
+    def _chosen(self, bits: int, num_digits: int) -> list[_Entry]:
+        """Those of a set that may match where so many digits follow each other."""
+        return [rule for k, rule in enumerate(self.entries) if bits >> k & 1 and rule.num_digits <= num_digits]
 
 
-def _with_equal_ones_shared(lists: Mapping[str, list[_Entry]]) -> dict[str, list[_Entry]]:
-    shared: dict[tuple[int, ...], list[_Entry]] = {}
-    return {char: shared.setdefault(tuple(map(id, rules)), rules) for char, rules in lists.items()}
+def _with_equal_ones_shared(lists: Mapping[str, list[_Entry]]) -> dict[str, _Rules]:
+    distinct = {tuple(map(id, entries)): entries for entries in lists.values()}
+    shared = {key: _Rules(entries) for key, entries in distinct.items()}
+    return {char: shared[tuple(map(id, entries))] for char, entries in lists.items()}
 
 
 def before(match: Match, length: int) -> str:

@@ -63,7 +63,7 @@ def test_a_match_begins_with_at_least_the_digits_that_its_expression_starts_with
 
 @pytest.mark.parametrize("grammar", [zh.grammar, en.grammar, ja.grammar, ko.grammar, yue.grammar])
 def test_a_rule_matches_no_text_that_lacks_what_it_requires(grammar: Callable[[], Grammar]) -> None:
-    rules = {id(rule): rule for starting in grammar()._rules.values() for rule in starting}
+    rules = {id(rule): rule for starting in grammar()._rules.values() for rule in starting.entries}
     needy = [rule for rule in rules.values() if rule.needs is not None]
     assert len(needy) > len(rules) / 3
     for text in texts():
