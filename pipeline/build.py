@@ -20,8 +20,9 @@ from pipeline.token2wav.token2wav import DecodeJob, OnnxToken2Wav
 from pipeline.types import AudioChunk, DecodeState, SpeechTokens, Utterance
 
 WARM_UP_MAX_S = 1.0  # of speech in a chunk: where nothing is streamed, chunks have no length of their own
-# Where all share cores, requests on their way go before audio, and audio of tokens that are there before more tokens.
-TOKEN2WAV_NICENESS, ENGINE_NICENESS = 2, 5
+# Where all share cores, audio of tokens that are there goes before more tokens. Ray starts replicas with a niceness of 15,
+# and 19 is the last there is.
+TOKEN2WAV_NICENESS, ENGINE_NICENESS = 0, 4
 
 BUNDLED_PATH = Path(__file__).parent / "voices" / "bundled"
 
