@@ -20,8 +20,8 @@ from pipeline.token2wav.token2wav import DecodeJob, OnnxToken2Wav
 from pipeline.types import AudioChunk, DecodeState, SpeechTokens, Utterance
 
 WARM_UP_MAX_S = 1.0  # of speech in a chunk: where nothing is streamed, chunks have no length of their own
-# Where all share cores, audio of tokens that are there goes before more tokens. Ray starts replicas with a niceness of 15,
-# and 19 is the last there is.
+# Where all share cores, audio of tokens that are there goes before more tokens. Ray's replicas begin with a niceness of
+# 15, and 19 is the last there is.
 TOKEN2WAV_NICENESS, ENGINE_NICENESS = 0, 4
 
 BUNDLED_PATH = Path(__file__).parent / "voices" / "bundled"
@@ -29,7 +29,7 @@ BUNDLED_PATH = Path(__file__).parent / "voices" / "bundled"
 
 def open_bundle(config: ModelConfig) -> Bundle:
     path = BUNDLED_PATH if config.bundle == BUNDLED_VOICE else Path(config.bundle)
-    return Bundle.open(path, _prepared_in(config.prepared, path))
+    return Bundle.open(path, _prepared_in(config.prepared, path), is_lowered=config.operators == "auto")
 
 
 def _prepared_in(prepared: str | None, bundle: Path) -> tuple[Path, ...]:

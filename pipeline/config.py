@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pipeline.types import Profile
 
 BUNDLED_VOICE = "bundled"
+Operators = Literal["auto", "onnxruntime"]
 
 
 class _Config(BaseModel):
@@ -26,6 +27,7 @@ class ModelConfig(_Config):
     # Where graphs are kept as this machine computes them, which later starts and other replicas map: a folder, or auto:
     # with the bundle, else below ~/.cache (the bundled voice needs it nowhere). None: every process makes its own.
     prepared: str | None = "auto"
+    operators: Operators = "auto"  # auto: those of pipeline/native where this CPU has them
 
 
 class TextConfig(_Config):

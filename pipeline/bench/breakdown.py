@@ -8,6 +8,9 @@ from pipeline.bench.context import PRECISIONS, Bench, Measured, Raw
 from pipeline.bench.table import Table, ratio, seconds
 from pipeline.bench.throughput import weights_size
 from pipeline.bench.workload import text_of
+from pipeline.config import Operators
+from pipeline.runtime import native
+from pipeline.runtime.bundle import Precision
 
 STAGES = ("prefill_s", "decode_s", "flow_encoder_s", "estimator_s", "vocoder_s")
 
@@ -25,9 +28,10 @@ def measure_stages(bench: Bench) -> Measured:
         if duration_s in bench.settings.baseline_durations_s:
             measured = bench.of_torch("baseline:measure_stages", repeats=bench.settings.baseline_repeats, **speech)
             raw.append({"engine": "PyTorch", **common, **measured})
-        for precision in PRECISIONS:
-            measured = bench.of_product("stages:measure_stages", precision, repeats=repeats, **speech)
-            raw.append({"engine": f"product {precision}", **common, **measured})
+        for engine, precision, operators in _engines():
+            arguments = {"repeats": repeats, "operators": operators, **speech}
+            measured = bench.of_product("stages:measure_stages", precision, **arguments)
+            raw.append({"engine": engine, **common, **measured})
         raw += [{**common, **bound} for bound in _bounds(bench, speech)]
     header = ["audio s", "pieces", "engine", "text ms", *(stage[:-2].replace("_", " ") + " s" for stage in STAGES)]
     header += ["total s", "CPU s", "RTF", "vs PyTorch", "tokens/s", "frames/s", "peak RSS MB"]
@@ -37,6 +41,14 @@ def measure_stages(bench: Bench) -> Measured:
         "the measured rates of the machine."
     )
     return Measured(raw, [Table("Where the time goes: whole utterances, batch 1", header, _stage_rows(raw), note)])
+
+
+def _engines() -> Iterator[tuple[str, Precision, Operators]]:
+    """Each precision, and beside int8 the same without operators of our own where this CPU has them."""
+    for precision in PRECISIONS:
+        if precision == "int8" and native.library() is not None:
+            yield "product int8, ONNX Runtime's operators", precision, "onnxruntime"
+        yield f"product {precision}", precision, "auto"
 
 
 def _amount(bench: Bench, speech: Raw) -> Raw:

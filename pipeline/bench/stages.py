@@ -16,7 +16,7 @@ from pipeline.bench.process import CpuMeter, peak_rss_mb
 from pipeline.bench.stopwatch import StageTimes, Stopwatch
 from pipeline.bench.workload import Piece, offline_config, open_served, request_for
 from pipeline.build import build_frontend
-from pipeline.config import AcousticConfig
+from pipeline.config import AcousticConfig, Operators
 from pipeline.runtime.bundle import Bundle, Precision
 from pipeline.token2wav.flow import OnnxFlow
 from pipeline.token2wav.noise import NoiseStream, gaussian_frames
@@ -72,10 +72,15 @@ class StagedSynthesizer:
 
 
 def measure_stages(
-    bundle: str, precision: Precision, pieces: list[Piece], repeats: int, num_threads: int
+    bundle: str,
+    precision: Precision,
+    pieces: list[Piece],
+    repeats: int,
+    num_threads: int,
+    operators: Operators = "auto",
 ) -> dict[str, Any]:
     """Median StageTimes, CPU use and memory of the product's stages."""
-    synthesizer = StagedSynthesizer(open_served(bundle), precision, num_threads)
+    synthesizer = StagedSynthesizer(open_served(bundle, operators), precision, num_threads)
     first = pieces[0]
     synthesizer.speak(first["text_ids"], min(first["num_tokens"], WARM_UP_TOKENS))
     with CpuMeter() as cpu:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from pipeline.build import build_frontend, open_bundle
-from pipeline.config import ModelConfig, ServiceConfig, TextConfig
+from pipeline.config import ModelConfig, Operators, ServiceConfig, TextConfig
 from pipeline.runtime.bundle import MANIFEST, Bundle, Manifest
 from pipeline.types import SpeechRequest, Utterance
 
@@ -30,9 +30,9 @@ class Piece(TypedDict):
     num_tokens: int
 
 
-def open_served(bundle: str) -> Bundle:
+def open_served(bundle: str, operators: Operators = "auto") -> Bundle:
     """As the product opens it, with what was prepared of it for this machine."""
-    return open_bundle(ModelConfig(bundle=bundle))
+    return open_bundle(ModelConfig(bundle=bundle, operators=operators))
 
 
 def text_of(duration_s: float) -> str:

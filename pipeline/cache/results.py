@@ -111,6 +111,7 @@ def service_identity(config: ServiceConfig, bundle: Bundle, precision: Precision
         "manifest": bundle.manifest.model_dump(mode="json", exclude={"files", "source"}),
         "packages": {name: version(name) for name in _PACKAGES},
         "precision": precision,
+        "operators": config.model.operators,
         "profile": config.token2wav.profile or bundle.manifest.flow.profile,
         "chunks": config.acoustic.chunks.model_dump(),
     }

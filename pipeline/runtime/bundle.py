@@ -118,9 +118,10 @@ class Bundle:
     path: Path
     manifest: Manifest
     prepared_in: tuple[Path, ...] = ()  # where its graphs are kept as this machine computes them, first choice first
+    is_lowered: bool = True  # whether pipeline/native computes what it can of them, where this CPU has its operators
 
     @classmethod
-    def open(cls, path: str | Path, prepared_in: Sequence[Path] = ()) -> Bundle:
+    def open(cls, path: str | Path, prepared_in: Sequence[Path] = (), *, is_lowered: bool = True) -> Bundle:
         folder = Path(path)
         manifest_path = folder / MANIFEST
         if not manifest_path.is_file():
@@ -138,7 +139,7 @@ class Bundle:
                 f"{manifest_path} has format version {version}, this release reads {FORMAT_VERSION}: export again."
             )
         try:
-            bundle = cls(folder, Manifest.model_validate(raw), tuple(prepared_in))
+            bundle = cls(folder, Manifest.model_validate(raw), tuple(prepared_in), is_lowered)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))

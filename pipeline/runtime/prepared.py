@@ -47,31 +47,34 @@ def open_session(bundle: Bundle, name: GraphName, precision: Precision, *, num_t
     session = open_entry(
         _places(bundle),
         _entry_name(bundle, source.name),
-        lambda folder: _write_graph(source, folder / optimized),
+        lambda folder: _write_graph(bundle, source, folder / optimized),
         lambda folder: make_session(folder / optimized, num_threads=num_threads, is_optimized=True),
     )
-    return _open_unprepared(source, num_threads) if session is None else session
+    return _open_unprepared(bundle, source, num_threads) if session is None else session
 
 
-def _open_unprepared(source: Path, num_threads: int) -> Session:
+def _open_unprepared(bundle: Bundle, source: Path, num_threads: int) -> Session:
     """Computes what a prepared graph does, to the bit, but reads its weights into memory of its own."""
     with TemporaryDirectory() as name:
         lowered = Path(name) / f"{source.stem}.lowered"
-        is_lowered = native.library() is not None and source.is_file() and _is_lowered(source, lowered)
+        is_lowered = source.is_file() and _lower(bundle, source, lowered)
         return make_session(lowered if is_lowered else source, num_threads=num_threads)
 
 
-def _is_lowered(source: Path, target: Path) -> bool:
+def _lower(bundle: Bundle, source: Path, target: Path) -> bool:
+    """Whether there is something of it for our operators to compute, which is then written."""
+    if native.library() is None or not bundle.is_lowered:
+        return False
     try:
         return lower(source, target)
     except ValueError:  # no graph, which ONNX Runtime says better
         return False
 
 
-def _write_graph(source: Path, target: Path) -> None:
+def _write_graph(bundle: Bundle, source: Path, target: Path) -> None:
     """With our own operators where this machine has them; ONNX Runtime optimizes the rest."""
     lowered = target.with_name(f"{source.stem}.lowered")
-    if native.library() is None or not _is_lowered(source, lowered):
+    if not _lower(bundle, source, lowered):
         optimize(source, target)
         return
     optimize(lowered, target)
@@ -108,7 +111,8 @@ def _entry_name(bundle: Bundle, graph: str) -> str:
     """Names the graph and its contents, weights in a file beside it included."""
     files = bundle.manifest.files
     digests = [files[name].sha256 for name in (graph, f"{graph}.data") if name in files]
-    return f"{graph.removesuffix('.onnx')}-{_digest(*digests)}"
+    form = "" if bundle.is_lowered else "-standard"
+    return f"{graph.removesuffix('.onnx')}-{_digest(*digests)}{form}"
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ import pytest
 from pipeline.acoustic.lm_tables import LMTables
 from pipeline.acoustic.speech_lm import LMPrompt, OnnxSpeechLM
 from pipeline.build import open_bundle
-from pipeline.config import ModelConfig
+from pipeline.config import ModelConfig, Operators
 from pipeline.errors import BundleError
 from pipeline.export.checkpoint import load_checkpoint
 from pipeline.export.export import write_graphs
-from pipeline.runtime import prepared
+from pipeline.runtime import native, prepared
 from pipeline.runtime.bundle import Bundle, FileInfo, Precision, new_bundle
+from pipeline.runtime.lowering.graph import DOMAIN
+from pipeline.runtime.onnx_file import read_model
 from pipeline.runtime.prepared import machine_kind, open_arrays, open_session, usual_places
 from pipeline.token2wav.flow import OnnxFlow
 from pipeline.token2wav.vocoder import OnnxVocoder
@@ -59,8 +62,12 @@ def speech_of(bundle: Bundle, precision: Precision) -> Iterator[np.ndarray]:
     yield vocoder.wave(mel, source)
 
 
+@pytest.mark.parametrize("is_lowered", [True, False])
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_prepared_graphs_give_the_same_bits(plain: Bundle, kept: Bundle, precision: Precision) -> None:
+def test_prepared_graphs_give_the_same_bits(
+    plain: Bundle, kept: Bundle, precision: Precision, is_lowered: bool
+) -> None:
+    plain, kept = (dataclasses.replace(bundle, is_lowered=is_lowered) for bundle in (plain, kept))
     expected = list(speech_of(plain, precision))
     for _ in ("made", "found"):
         for array, known in zip(speech_of(kept, precision), expected, strict=True):
@@ -144,6 +151,17 @@ def test_the_configuration_says_where(plain: Bundle, tmp_path: Path, monkeypatch
     assert open_bundle(ModelConfig(bundle=path)).prepared_in == (plain.path / "prepared", cache)
     assert open_bundle(ModelConfig(bundle=path, prepared="~/there")).prepared_in == (tmp_path / "there",)
     assert open_bundle(ModelConfig(bundle=path, prepared=None)).prepared_in == ()
+
+
+def test_the_configuration_says_whose_operators_compute(plain: Bundle, tmp_path: Path) -> None:
+    path, names = str(plain.path), {}
+    for operators in get_args(Operators):
+        bundle = open_bundle(ModelConfig(bundle=path, operators=operators, prepared=str(tmp_path / operators)))
+        open_session(bundle, "lm", "int8", num_threads=1)
+        (graph,) = (tmp_path / operators).glob("*/*/*.optimized")
+        names[operators] = {node.domain for node in read_model(graph).graph.nodes}
+    assert DOMAIN not in names["onnxruntime"]
+    assert (DOMAIN in names["auto"]) == (native.library() is not None)
 
 
 def test_a_user_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
