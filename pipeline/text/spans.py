@@ -42,7 +42,7 @@ _MAX_REACH = 40  # characters: no kana farther away than this decides a Han run
 # Written Cantonese only. 係, 仲, 睇 and 同 are left to the bigrams: other languages write them too.
 _CANTONESE = re.compile(
     "[嘅咗哋喺佢冇嘢啲嚟嗰咁噉咩嘥喎㗎攞揾搵瞓掟嬲冚乸屙氹焗嘞噃唓嗱餸睇攰孭踎揼撳嗌唞]|唔(?!该)|唔該|唔该|[畀俾][我你佢人]|點解|点解|邊(?:度|個|位)|边(?:度|个)"
-    "|呢[個套度啲件間隻位次種本條張部](?!是)|好靚|靚[呀啊喎晒]|[謝完食做走齊曬]晒(?!太)|仲[有要係未]|[我你佢就都即]係(?![統数數])|係(?:咪|唔|噉)|乜(?:嘢|都|水|事)|食(?:飯|嘢|咗|晏|飽)|而家|鍾意|钟意|聽日|听日|尋日|琴日|點樣|返(?:屋企|工|學)|屋企|邊啲|搞掂|傾偈|得閒|細路|老豆|掛住|雪櫃|揸車|尋晚|琴晚|聽晚|聽朝|[好太幾]正[呀啊喎]|早抖|返(?:嚟|去)|係[呀啊囉咩]|幾多|靚[仔女]|飲茶|[喇啫囉]$|啦喂"
+    "|呢[個套度啲件間隻位次種本條張部](?!是)|好靚|靚[呀啊喎晒]|[謝完食做走齊曬]晒(?!太)|仲[有要係未]|[我你佢就都即]係(?![統数數])|係(?:咪|唔|噉)|乜(?:嘢|都|水|事)|食(?:飯|嘢|咗|晏|飽)|而家|鍾意|钟意|聽日|听日|尋日|琴日|點樣|返(?:屋企|工|學)|屋企|邊啲|搞掂|傾偈|得閒|細路|老豆|掛住|雪櫃|揸車|尋晚|琴晚|聽晚|聽朝|[好太幾]正[呀啊喎]|早抖|飲(?:杯|啖|咗)|返(?:嚟|去)|係[呀啊囉咩]|幾多|靚[仔女]|飲茶|[喇啫囉]$|啦喂"
 )
 _CHINESE_FUNCTION = re.compile(
     "[我你您他她它很也了是在的和就都不没沒去来來吃喝看想要说說有们們这這那哪把被给給让讓跟吗嗎呢吧]"
@@ -59,6 +59,8 @@ _SHARED_WORDS = re.compile(
     "|[未将本従以外往由到元]来|来(?:年|月|週|日|店|場|客|週)|看(?:板|護|病|破)|[感予思理発回空愛]想|想(?:像|定|起)|[重必需主不概強]要|要(?:求|素|点|望|因|件)"
     "|[所国共保固特私公専]有|有(?:名|無|料|効|利|力|限|益|能)|[説說][明得教]|[解小伝演力]説|他(?:人|国|社|者|方)|我(?:慢|々|流|が|国)|被害|被告|那覇"
 )
+# Words that only Japanese spells so, of characters that Chinese has too.
+_JAPANESE_ALONE = re.compile("無料|割引|切符|年中無休|立入禁止|定休日|改札|両替|弁当|宅配便|自動販売機|駐車場|待合室")
 _PARTICLE_BEFORE_KANA = re.compile(
     "(?:[是也很]|(?<![現存所不健滞駐実自介混散])在|(?<![目知性美公私法質量静動心体理])的|(?<![完終修校満魅])了)$"
 )
@@ -293,7 +295,9 @@ def _own_language(clause: list[_Token], i: int) -> str | None:
         return "zh" if _chinese_score(run) >= 1 and not is_root else "ko"
     if _is_shinjitai(run) or _mixes_spellings(run):
         return "ja"
-    return "zh" if _chinese_score(run) >= 1 else None
+    if _chinese_score(run) >= 1:
+        return "zh"
+    return "ja" if _JAPANESE_ALONE.search(run) else None
 
 
 def _nearest_script(clause: list[_Token], i: int) -> str | None:

@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 from pipeline.text.languages.cleaning import clean
-from pipeline.text.languages.english import calendar, quantities, words
+from pipeline.text.languages.english import calendar, notation, quantities, words
 from pipeline.text.languages.grammar import Grammar
 
 _BLANKS = re.compile(r" {2,}")
@@ -19,6 +19,7 @@ def grammar() -> Grammar:
         (
             *words.LIST_RULES,
             *words.ADDRESS_RULES,
+            *notation.RULES,
             *calendar.RULES,
             *words.RULES[:9],
             *quantities.RULES,

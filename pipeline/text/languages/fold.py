@@ -32,6 +32,7 @@ _COMPATIBILITY = re.compile(
     "\u33ff\uf900-\ufaff\ufb00-\ufb4f\uff5f-\uffef"
     "\U0001d400-\U0001d7ff\U0001f100-\U0001f1e5\U0002f800-\U0002fa1f]+"
 )
+_ROUND_ZERO = re.compile("(?<=[一二三四五六七八九〇零])[○◯]")
 _ROW_OF_ONE = re.compile("([\u3200-\u33ff]\ufe0f?)\\1{2,}")  # ㊗️㊗️㊗️ is said once
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 _CIRCLED = re.compile("[\u2460-\u2473\u2474-\u249b\u24eb-\u24ff\u2776-\u2793]")  # ① ⑴ ⒈ ⓫ ⓵ ❶ ➀ ➊
@@ -56,7 +57,7 @@ _REPEATED = re.compile(r"([！？!?，,、；;：~～\-=_*#@&^|·•])\1+|([！�
 _BLANKS = re.compile(r"[ ]{2,}")
 _NEWLINES = re.compile(r"[ ]*\n[ \n]*")
 _EMOTICON = re.compile(
-    r"(?<![\w)])(?:[:;=]-?[)(DPpO3]|\^_{0,3}\^|[TQ]_[TQ]|>_<|o_O|[xX]D|<3|\(\^[^()"
+    r"(?<![\w)|])(?:[:;=]-?[)(DPpO3]|\^_{0,3}\^|[TQ]_[TQ]|>_<|o_O|[xX]D|<3|\(\^[^()"
     r"\n]{0,6}\^\)|\([*≧><´•ω｀^▽￣ー°□╯；;'_\-～~。・∀∇皿д/\\Дノ]{3,12}\))(?![A-Za-z0-9_])"
 )
 _MARKS = " ，。！？、；：,.%！?“”‘’（）《》"
@@ -96,7 +97,7 @@ def _fold_unicode(text: str) -> str:
     text = text.encode("utf-8", "ignore").decode("utf-8")  # lone surrogates
     text = unicodedata.normalize("NFC", text)
     text = _OTHER_DIGIT.sub(lambda match: str(unicodedata.decimal(match.group())), text)
-    text = _I_LOVE.sub(_love, text)
+    text = _ROUND_ZERO.sub("〇", _I_LOVE.sub(_love, text))
     text = _COMPATIBILITY.sub(_compatible, _ROW_OF_ONE.sub(r"\1", text))
     return _EMOJI.sub(" ", _CIRCLED.sub(_circled, text))
 

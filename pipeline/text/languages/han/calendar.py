@@ -252,10 +252,10 @@ def _time(match: Match) -> str | None:
     if not half:
         return said
     named = before(match, 3).rstrip().endswith(("上午", "下午", "早上", "晚上", "凌晨", "中午", "傍晚"))
-    return said if named else _part_of_day(half, int(hour)) + said
+    return said if named else part_of_day(half, int(hour)) + said
 
 
-def _part_of_day(half: str, hour: int) -> str:
+def part_of_day(half: str, hour: int) -> str:
     if half[0] in "pP" and hour < 12 and hour >= 6:
         return "晚上"
     return _HALF_OF_DAY[half[0].lower()]
@@ -265,7 +265,7 @@ def _times(match: Match) -> str | None:
     first_hour, first_minute, last_hour, last_minute, half = match.groups()
     if int(first_hour) > 24 or int(last_hour) > 24:
         return None
-    part = _part_of_day(half, int(first_hour)) if half else ""
+    part = part_of_day(half, int(first_hour)) if half else ""
     return f"{part}{clock(first_hour, first_minute)}到{clock(last_hour, last_minute)}"
 
 
@@ -273,7 +273,7 @@ def _english_hour(match: Match) -> str | None:
     hour, half = match.groups()
     if not 1 <= int(hour) <= 12:
         return None
-    return _part_of_day(half, int(hour)) + clock(hour, "00")
+    return part_of_day(half, int(hour)) + clock(hour, "00")
 
 
 RULES = (
@@ -295,6 +295,7 @@ RULES = (
     Rule(DIGITS, rf"{_NOT_IN_NUMBER}([12]\d{{3}})\s?[-~—]{{1,2}}\s?([12]\d{{3}})(?=[)）,，。；、]|$)", _life_years),
     Rule(DIGITS, rf"{_NOT_IN_NUMBER}((?:19|20)\d\d)[-/](0[1-9]|1[0-2])(?![\d/-])(?:月)?", _year_month),
     Rule(DIGITS, rf"{_NOT_IN_NUMBER}((?:19|20)\d\d)\.(0[1-9]|1[0-2])(?=[)）-]|$|\s)", _year_month),
+    Rule(DIGITS, rf"{_NOT_IN_NUMBER}((?:19|20)\d\d)-([1-9]|1[0-2])(?=$|[，。；、）)])", _year_month),
     Rule(DIGITS, rf"{_NOT_IN_NUMBER}((?:19|20)\d\d)\s?年?[Qq]([1-4])(?![\dA-Za-z])", _quarter),
     Rule(
         DIGITS,
@@ -304,7 +305,7 @@ RULES = (
     Rule(DIGITS, r"(\d{1,2})世[纪紀](\d0)年代|(\d{2,4})年代", _decade),
     Rule(
         DIGITS,
-        rf"{_NOT_IN_NUMBER}([0-9][05](?:、[0-9][05]){{0,3}})([后後](?!面|来|來|天|年|的|才|会|，|又|再))(?<!\d\d[分秒天年]后)",
+        rf"{_NOT_IN_NUMBER}([0-9][05](?:、[0-9][05]){{0,3}})([后後](?!面|来|來|天|年|的(?![孩年小青新人女男妈爸父母一我你他她])|才|会|，|又|再))(?<!\d\d[分秒天年]后)",
         _born_after,
     ),
     Rule(DIGITS, rf"{_NOT_IN_NUMBER}(\d{{2,4}})\s?年", _year),

@@ -22,7 +22,7 @@ _CALL_AFTER = re.compile(
     r"\s?(?:报警|急救|热线|熱線|电话|指挥中心|民警|接警|服务台|客服|消防|专线|官网|订票|购票|抢票|平台投诉)"
 )
 _ROOM_AFTER = re.compile(
-    r"\s?(?:室|房间|房間|号房|號房|号室|寝室|宿舍|教室|包间|包厢|会议室|病房|号病房|房(?!子|租|价)|路(?!口|程|人)公?|路$|路[，。车]|号(?:公交|列车|航班))"
+    r"\s?(?:室|房间|房間|号房|號房|号室|寝室|宿舍|教室|包间|包厢|会议室|病房|号病房|房(?!子|租|价)|路(?!口|程|人)公?|路$|路[，。车]|号(?:公交|列车|航班)|中学(?!生)|医院(?![床号])|[国省县乡]道|高地)"
 )
 _SERVICE_NUMBERS = re.compile(r"(?:110|119|120|122|114|911|999|12\d{3}|100(?:86|10|00|01)|9[56]\d{3}|1\d{4})$")
 _NAMED_DIGITS = re.compile(
@@ -69,7 +69,7 @@ def _spaced_card(match: Match) -> str:
 def _context_code(match: Match) -> str | None:
     run = match.group()
     if _CODE_BEFORE.search(before(match, 12)) and not re.match(
-        r"\s?(?:[元块个人次部台张万%份天年小]|分(?!机))", after(match, 2)
+        r"\s?(?:[元块个人次部台张万%份天年小]|点(?![击开选赞按])|分(?!机))", after(match, 3)
     ):
         return telephone(run)
     if len(run) in (3, 4) and (

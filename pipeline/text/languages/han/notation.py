@@ -6,6 +6,7 @@ import math
 import re
 
 from pipeline.text.languages.grammar import DIGITS, LETTERS, Match, Rule, after, before
+from pipeline.text.languages.han.calendar import clock, part_of_day
 from pipeline.text.languages.han.numerals import cardinal, digits, number
 
 _FREE = r"(?<![\w.])"
@@ -77,6 +78,38 @@ def _viscosity(match: Match) -> str:
     return f"{cardinal(cold)}W{cardinal(hot)}"
 
 
+def _name_parts(match: Match) -> str:
+    """test_v2.docx and wx_12345, part by part."""
+    return "".join(_name_part(part) for part in re.findall(r"[A-Za-z]+|\d+|.", match.group()))
+
+
+def _name_part(part: str) -> str:
+    if not part.isdecimal():
+        return _JOINTS.get(part, part)
+    return digits(part) if len(part) > 2 or part[0] == "0" else cardinal(part)
+
+
+def _half_before(match: Match) -> str:
+    """am 9:00."""
+    half, hour, minute = match.groups()
+    return part_of_day(half, int(hour)) + clock(hour, minute)
+
+
+def _charger(match: Match) -> str:
+    """5V2A."""
+    return f"{number(match.group(1))}伏{number(match.group(2))}安"
+
+
+def _magnitude(match: Match) -> str:
+    inner = match.group(1)
+    return f"{inner if inner.isalpha() else number(inner)}的绝对值"
+
+
+_JOINTS = {".": "点", "_": "下划线", "-": "杠"}
+_FILE = (
+    "txt|pdf|docx?|xlsx?|pptx?|mp3|mp4|wav|jpe?g|png|gif|exe|zip|rar|json|ya?ml|md|csv|py|js|ts|cpp|java|vue|html?|css"
+    "|go|sh"
+)
 _EVENT = (
     "奥运|奧運|冬奥|亚运|亞運|世界杯|世界盃|欧洲杯|欧冠|春晚|世博|峰会|大会|年会|音乐节|电影节|论坛|博览会|高考|考研|中考"
     "|新款|夏季|春季|秋季|冬季|跨年|新年|春节|国庆|元旦|款|赛季|锦标赛|大奖赛|大赛|公开赛|联赛"
@@ -88,6 +121,15 @@ RULES = (
         rf"(?<![\d.,:/第约近共了达超过有-])(?:19|20)\d\d(?![{_COUNTED}])(?=[\u4e00-\u9fff]{{0,6}}(?:{_EVENT}))",
         _year_of_event,
     ),
+    Rule(
+        LETTERS + DIGITS,
+        rf"(?<![A-Za-z0-9_.-])[A-Za-z0-9]{{1,30}}(?:[_-][A-Za-z0-9]{{1,30}}){{0,6}}\.(?:{_FILE})(?![A-Za-z0-9_.])",
+        _name_parts,
+    ),
+    Rule(LETTERS, r"(?<![A-Za-z0-9_])[A-Za-z]{1,20}(?:_[A-Za-z]{1,20}){0,3}_\d{2,12}(?![A-Za-z0-9_@.])", _name_parts),
+    Rule("aApP", r"(?<![A-Za-z])([AaPp])\.?[Mm]\.?\s?(\d{1,2})[:：]([0-5]\d)(?![\d:：])", _half_before),
+    Rule(DIGITS, rf"{_FREE}(\d{{1,3}}(?:\.\d{{1,2}})?)[Vv](\d{{1,2}}(?:\.\d{{1,2}})?)A(?![A-Za-z0-9])", _charger),
+    Rule("|", r"\|(-?\d{1,6}|[A-Za-z])\|", _magnitude),
     Rule(DIGITS, r"(?<![\d.'])(\d{1,2})\"(\d{2})(?![\d\"])", _seconds),
     Rule(DIGITS, rf"{_FREE}(\d{{1,2}})[Ww]-(\d{{2}})(?![\d.])", _viscosity),
     Rule(DIGITS, rf"{_FREE}(\d{{1,3}}(?:\.\d{{1,20}})?)[eE]([-+]?\d{{1,3}})(?![\w.])", _scientific),

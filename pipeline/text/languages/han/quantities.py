@@ -34,7 +34,7 @@ _PERCENT = {"%": "百分之", "‰": "千分之", "‱": "万分之"}
 # After these a lone 2 is 两. Ordinal-like counters (月 日 号 楼 年级 等奖 ...) are absent: there it stays 二.
 _MEASURE = re.compile(
     r"\s?(?:多|来|余)"
-    r"?(?:[个個只隻条條张張本件位名台臺辆輛间間家座棵朵杯瓶碗盘盤块塊片颗顆粒套双雙对對种種类類次遍趟场場天周岁歲秒"
+    r"?(?:[个個只隻条條张張本件位名台臺辆輛间間家座棵朵杯瓶碗盘盤块塊片颗顆粒套双雙对對种種类類次遍趟场場天夜周岁歲秒"
     r"米元斤倍份部篇首句头頭匹头口门門节節句座栋棟扇把支枝根滴勺盒箱袋包桶吨噸升克厘毫寸尺码里圈轮輪批"
     r"群排列行组組队隊代辈步声聲眼"
     r"道项項段幅面笔筆股封株枚艘架所处處则則页頁遍顿頓阵陣层層款届屆人亩畝站页集章回课課]"
@@ -61,6 +61,7 @@ _SCORE_AFTER = re.compile(
     r"|胜出|告负|拿下|负于|输给|赢|输|胜|负|平|惜败|惨败|晋级|力克|绝杀|夺冠"
     r"|憾负|主场|客场|完败)"
 )
+_NO_NAME_END = frozenset("从由在约近达为是有到至了过价比含第的")
 _MATHS_AROUND = re.compile(r"[=＝≈><≥≤+×÷*^√(]\s?$")
 _NEGATIVE_BEFORE = re.compile(r"[温度为的是到至降低跌达在零下约于值差、，。：；！？（(【“「《~,:;=×÷+*/<>≥≤≈±|\s-]$")
 _DASHED_NAME = re.compile(r"[\w)\]）】]$")
@@ -223,9 +224,18 @@ def _score(match: Match) -> str | None:
 def _descending(match: Match) -> str | None:
     """21-19 with nothing counted is a score."""
     first, second = match.groups()
+    if _is_basketball(match, int(first), int(second)):
+        return f"{number(first)}比{number(second)}"
     if int(first) >= int(second) and not _MEASURE.match(after(match, 4)) and not re.match(r"[\w%°]", after(match, 1)):
         return f"{number(first)}比{number(second)}"
     return None
+
+
+def _is_basketball(match: Match, first: int, second: int) -> bool:
+    """湖人108-102勇士: between two names no range goes down."""
+    names = re.search(r"[\u4e00-\u9fff]{2}$", before(match, 2)) and re.match(r"[\u4e00-\u9fff]{2}", after(match, 2))
+    is_names = bool(names) and before(match, 1) not in _NO_NAME_END and not _MEASURE.match(after(match, 4))
+    return is_names and 180 > first > second > 59
 
 
 def _code_range(match: Match) -> str:

@@ -42,7 +42,7 @@ _GREEK = {
     **dict(zip("ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨ", _GREEK_NAMES[:-1], strict=True)),  # Ω is the unit
 }
 _TIME_UNIT = re.compile("小时|秒|天|分钟|分|年|月|日|周")
-_PER_BEFORE = re.compile(r"[片粒颗瓶盒套只支包袋杯滴元块圆円次人个件分角吨斤度篇张米字票股杯位币毛刀天月年日]$")
+_PER_BEFORE = re.compile(r"[片粒颗瓶盒套只支包袋杯滴元块圆円次人个件分角吨斤度篇张米字票股杯位币毛刀天月年日万]$")
 _PER_AFTER = re.compile(
     r"(?:人|天|月|年|日|次|斤|公斤|千克|克|升|平|米|公里|个|小时|分钟|秒|台|件|股|吨|千|晚|夜|位|瓶|盒|只|本|桶|箱"
     r"|套|袋|块|间|张|度|条|片|份|课|节|周|季|户|亩|字|车|桌|杯"
@@ -117,7 +117,10 @@ def _per_unit(match: Match) -> str | None:
     """10元/kg and ¥15/100g: so much per unit."""
     count, symbol = match.groups()
     found = unit(symbol)
-    is_amount = re.search(r"[元块钱分角次件个只人圆币镑]$|[¥$€£][\d,.]{1,12}[万亿kKwW]?$", before(match, 14))
+    is_amount = re.search(
+        r"[元块钱分角次件个只人圆币镑]$|[¥$€£][\d,.]{1,12}[万亿kKwW]?$|[\d零一二三四五六七八九十百千]万$",
+        before(match, 14),
+    )
     return f"每{cardinal(count) if count else ''}{found.zh}" if found and is_amount else None
 
 
