@@ -43,6 +43,7 @@ _TAG = re.compile(
     re.I,
 )
 _CONTROL = re.compile(r"<\|[^|<>\n]{0,40}\|>")  # <|endoftext|> and its like
+_TITLE = re.compile(r"<<([^<>\n]{1,40})>>")  # as 《 》 are written on some keyboards
 _LINK = re.compile(r"!?\[([^\[\]\n]{0,200})\]\((?:https?:|/|#|\.|www\.|mailto:)[^()\s]{0,300}\)")
 _LINE_MARK = re.compile(
     r"^[ ]{0,8}(?:#{1,6}[ ]+|>(?![ ]?[=\d])[ ]?|[-*+•◦▪‣●○■□◆◇][ ]+|[•◦▪‣●■◆]|(?:[-*_=][ ]?){3,200}$"
@@ -53,11 +54,13 @@ _EMPHASIS = re.compile(r"(\*\*|__|~~|`{1,3})(?=\S)")
 _EMPHASIS_END = re.compile(r"(?<=\S)(?:\*\*|__|~~|`{1,3})")
 _ITALIC = re.compile(r"(?<![\w*)])\*(?=[^\s*\d])([^*\n]{1,80})(?<=\S)\*(?![\w*])")
 _MARKUP = re.compile(r"[<&\[#>*_~`|•◦▪‣●○■□◆◇]|^[ ]{0,8}[-+=]", re.M)
-_REPEATED = re.compile(r"([！？!?，,、；;：~～\-=_*#@&^|·•])\1+|([！？!?])(?:[！？!?]*)|。{2,}|\.{2,}|…{2,}")
+_REPEATED = re.compile(
+    r"([！？!?，,、；;：~～\-=_*#@&^|·•<>%$€£¥°≤≥≠≈√∞÷±∑∏∫∂△∠→←↑↓])\1+|([！？!?])(?:[！？!?]*)|。{2,}|\.{2,}|…{2,}"
+)
 _BLANKS = re.compile(r"[ ]{2,}")
 _NEWLINES = re.compile(r"[ ]*\n[ \n]*")
 _EMOTICON = re.compile(
-    r"(?<![\w)|])(?:[:;=]-?[)(DPpO3]|\^_{0,3}\^|[TQ]_[TQ]|>_<|o_O|[xX]D|<3|\(\^[^()"
+    r"(?<![\w)|<])(?:[:;=]-?[)(DPpO3]|\^_{0,3}\^|[TQ]_[TQ]|>_<|o_O|[xX]D|<3|\(\^[^()"
     r"\n]{0,6}\^\)|\([*≧><´•ω｀^▽￣ー°□╯；;'_\-～~。・∀∇皿д/\\Дノ]{3,12}\))(?![A-Za-z0-9_])"
 )
 _MARKS = " ，。！？、；：,.%！?“”‘’（）《》"
@@ -134,7 +137,7 @@ def _without_markup(text: str) -> str:
     if "&" in text and ";" in text:
         text = html.unescape(text).replace("\xa0", " ")
     text = _TAG.sub(" ", _CONTROL.sub(" ", text))
-    text = _LINK.sub(r"\1", text)
+    text = _LINK.sub(r"\1", _TITLE.sub(r"《\1》", text))
     text = _LINE_MARK.sub("", text)
     text = (
         _EMPHASIS_END.sub("", _EMPHASIS.sub("", text))
