@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import pairwise
 
-import numpy as np
-
 from pipeline.config import TextConfig
 from pipeline.errors import InvalidRequest, TextTooLong
 from pipeline.runtime.bundle import Bundle
@@ -22,6 +20,7 @@ from pipeline.text.preview import Preview, PreviewPiece, preview_piece, preview_
 from pipeline.text.prosody import break_places, candidates_of
 from pipeline.text.reader import pronounce_and_ask
 from pipeline.text.script import Script
+from pipeline.text.seeds import derive_seed
 from pipeline.text.split import split
 from pipeline.text.tokenizer import Tokenizer
 from pipeline.text.writer import Normalize, ScriptWriter
@@ -30,7 +29,6 @@ from pipeline.types import F32, SpeechRequest, Utterance
 Read = Callable[[Script, Sequence[Question]], tuple[Script, list[F32]]]
 
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
-_WORD = 0xFFFFFFFF
 PAUSE = "|"  # a short silence, in the text of a tokenizer that has a symbol for it
 _WARM_UP = {
     "zh": "今天是2024年5月1日，重庆的GPU很快。",
@@ -196,15 +194,6 @@ class LocalFrontend:
 
     async def prepare(self, request: SpeechRequest) -> Sequence[Utterance]:
         return self._frontend.prepare(request)
-
-
-def derive_seed(seed: int, index: int) -> int:
-    """The seed of a request's piece: independent streams from one number (numpy's SeedSequence, its spawn key `index`).
-
-    Both are laid out here as numpy does it, in half the time.
-    """
-    entropy = np.array([seed & _WORD, seed >> 32 & _WORD, 0, 0, index], np.uint32)
-    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
 def _passages(segments: Sequence[Segment]) -> list[_Passage]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.config import TextConfig
 from pipeline.errors import InvalidRequest, TextTooLong, VoiceNotFound
 from pipeline.runtime.bundle import Bundle, FlowSpec, LMSpec, Manifest, VocoderSpec, write_voices
-from pipeline.text.frontend import Frontend, LocalFrontend, derive_seed
+from pipeline.text.frontend import Frontend, LocalFrontend
 from pipeline.text.inventory import text_symbols
 from pipeline.text.lexicon import Lexicon
 from pipeline.text.lexicon_entry import Entry
@@ -23,6 +23,7 @@ from pipeline.text.polyphone import Question
 from pipeline.text.pronounce import load_pronouncer
 from pipeline.text.readings import Reading
 from pipeline.text.script import Script
+from pipeline.text.seeds import derive_seed
 from pipeline.text.tokenizer import Tokenizer, make_tokenizer
 from pipeline.types import F32, SpeechRequest, Utterance, Voice
 
