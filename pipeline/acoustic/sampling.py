@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.runtime.bundle import SamplingSpec
 from pipeline.types import F32, F64
 
+_BLOCK_SIZE = 64
 _SEED_MASK = (1 << 128) - 1  # a negative seed is as good as any other
 
 
@@ -44,8 +45,7 @@ class Sampler:
     def _draw_nucleus(self, weights: F64) -> int:
         """From the likeliest tokens until their mass reaches top_p, at most top_k; ties go to the lower id."""
         top_k = min(self.spec.top_k, len(weights))
-        threshold = np.partition(weights, -top_k)[-top_k]
-        candidates = np.flatnonzero(weights >= threshold)  # i64 [>= top_k], ascending ids
+        candidates = np.flatnonzero(weights >= _lower_bound(weights, top_k))  # i64 [>= top_k], ascending ids
         candidates = candidates[np.argsort(-weights[candidates], kind="stable")][:top_k]
         mass = np.cumsum(weights[candidates])
         size = 1 + int(np.searchsorted(mass[:-1], self.spec.top_p * weights.sum()))
@@ -63,6 +63,18 @@ def _weights(scores: F64) -> F64:
         raise ValueError(f"the largest of {len(scores)} logits is {peak}: that is no distribution")
     weights: F64 = np.exp(scores - peak)
     return weights
+
+
+def _lower_bound(weights: F64, top_k: int) -> float:
+    """At most the weight of rank top_k, and near it: the same rank among the largest of each block, or of all if few.
+
+    A sixth of the time that it takes to find the very weight.
+    """
+    num_blocks = len(weights) // _BLOCK_SIZE
+    if num_blocks < 2 * top_k:
+        return float(np.partition(weights, -top_k)[-top_k])
+    largest = weights[: num_blocks * _BLOCK_SIZE].reshape(num_blocks, _BLOCK_SIZE).max(axis=1)
+    return float(np.partition(largest, -top_k)[-top_k])
 
 
 def _draw(weights: F64, generator: np.random.Generator) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from onnx import TensorProto
 from torch.utils.flop_counter import FlopCounterMode
 
+from pipeline.bench.memory import MemoryReader
 from pipeline.bench.workload import Piece
 from pipeline.export.checkpoint import CONFIG
 from pipeline.export.graph import GraphBuilder
@@ -54,11 +54,8 @@ def measure(num_threads: int) -> dict[str, Any]:
 
 
 def _read_gb_s(num_threads: int) -> float:
-    """Each thread reads its own part; a bitwise reduction costs next to nothing beside the reading."""
-    parts = [np.ones(READ_MB * (1 << 20) // 8, np.uint64) for _ in range(num_threads)]
-    with ThreadPoolExecutor(num_threads) as pool:
-        seconds = _best_s(lambda: list(pool.map(np.bitwise_or.reduce, parts)))
-    return sum(part.nbytes for part in parts) / seconds / 1e9
+    reader = MemoryReader((READ_MB << 20) * num_threads, num_threads)
+    return reader.num_bytes / _best_s(reader.read) / 1e9
 
 
 def _product_s(operator: str, a: type[np.generic], b: type[np.generic], num_threads: int) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.acoustic.sampling import Sampler
 from pipeline.acoustic.speech_lm import LMPrompt, OnnxSpeechLM
+from pipeline.bench.memory import MemoryReader
 from pipeline.bench.process import peak_rss_mb
 from pipeline.bench.workload import num_speech_tokens, open_served
 from pipeline.runtime.bundle import Bundle, Precision
@@ -26,7 +27,8 @@ def measure_decode(
 ) -> dict[str, Any]:
     """Milliseconds of a decode step and of drawing its tokens, for `batch_size` sequences of `context` positions.
 
-    `read_mb` is what a step must read at least: the LM's weights and the keys and values of the sequences.
+    `read_mb` is what a step must read at least: the LM's weights and the keys and values of the sequences. `read_ms` is
+    what reading as much takes, measured in turn with the steps: other machines of a host share its memory's bandwidth.
     """
     opened = open_served(bundle)
     spec = opened.manifest.lm
@@ -38,7 +40,9 @@ def measure_decode(
     prompt = LMPrompt(text_ids, opened.voice(opened.manifest.voices[0]).embedding, prefix)
     logits = np.concatenate([lm.prefill([prompt]) for _ in range(batch_size)])
     samplers = [Sampler.seeded(spec.sampling, spec.num_speech_tokens, row) for row in range(batch_size)]
-    steps_ms, sampling_ms = [], []
+    read_bytes = weights_size(opened, precision) + lm.position_size * context * batch_size
+    rss_mb, reader = peak_rss_mb(), MemoryReader(read_bytes, num_threads)
+    steps_ms, sampling_ms, reads_ms = [], [], []
     for _ in range(NUM_STEPS + NUM_WARM_UP_STEPS):
         started = time.perf_counter()
         drawn = [sampler.draw(row, may_end=False) for sampler, row in zip(samplers, logits, strict=True)]
@@ -46,7 +50,7 @@ def measure_decode(
         logits = lm.decode(np.array(drawn, np.int64))
         steps_ms.append(1000 * (time.perf_counter() - sampled))
         sampling_ms.append(1000 * (sampled - started))
-    kv_bytes = lm.position_size * context * batch_size
+        reads_ms.append(1000 * reader.read())
     return {
         "precision": precision,
         "batch_size": batch_size,
@@ -54,8 +58,9 @@ def measure_decode(
         "step_ms": median(steps_ms[NUM_WARM_UP_STEPS:]),
         "best_step_ms": min(steps_ms[NUM_WARM_UP_STEPS:]),
         "sampling_ms": median(sampling_ms[NUM_WARM_UP_STEPS:]),
-        "peak_rss_mb": peak_rss_mb(),
-        "read_mb": (weights_size(opened, precision) + kv_bytes) / 1e6,
+        "peak_rss_mb": rss_mb,
+        "read_mb": read_bytes / 1e6,
+        "read_ms": median(reads_ms[NUM_WARM_UP_STEPS:]),
     }
 
 
