@@ -10,8 +10,8 @@ import math
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 from pipeline.text.spans import HAN_CLASS, HANGUL_CLASS, KANA_CLASS
 
@@ -125,8 +125,7 @@ _LIST_NUMBER = re.compile(r"(?:^|\n)\s{0,4}\d{1,3}$")
 _LAST_WORD = re.compile(r"[A-Za-z](?:[A-Za-z]|\.(?=[A-Za-z])){0,15}$")
 
 
-@dataclass(frozen=True, slots=True)
-class _Atom:
+class _Atom(NamedTuple):
     """Text that stays together, and how good a break after it is."""
 
     text: str
