@@ -73,7 +73,7 @@ def _context_code(match: Match) -> str | None:
     ):
         return telephone(run)
     if len(run) in (3, 4) and (
-        _ROOM_AFTER.match(after(match, 4)) or before(match, 2).endswith(("单元", "栋", "幢", "号楼"))
+        _ROOM_AFTER.match(after(match, 4)) or re.search(r"单元$|[栋幢]$|号楼$|[A-Za-z]座$", before(match, 2))
     ):
         return telephone(run)
     return None

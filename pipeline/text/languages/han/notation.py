@@ -95,6 +95,19 @@ def _half_before(match: Match) -> str:
     return part_of_day(half, int(hour)) + clock(hour, minute)
 
 
+def _hours(match: Match) -> str:
+    """9am-5pm."""
+    hour, half, last_hour, last_half = match.groups()
+    first = part_of_day(half, int(hour)) + clock(hour, "00")
+    return f"{first}到{part_of_day(last_half, int(last_hour))}{clock(last_hour, '00')}"
+
+
+def _standard(match: Match) -> str:
+    """GB/T 7714-2015."""
+    body, run, edition = match.groups()
+    return f"{body.replace('/', ' ')}{digits(run)}杠{digits(edition)}"
+
+
 def _charger(match: Match) -> str:
     """5V2A."""
     return f"{number(match.group(1))}伏{number(match.group(2))}安"
@@ -129,6 +142,13 @@ RULES = (
     Rule(LETTERS, r"(?<![A-Za-z0-9_])[A-Za-z]{1,20}(?:_[A-Za-z]{1,20}){0,3}_\d{2,12}(?![A-Za-z0-9_@.])", _name_parts),
     Rule("aApP", r"(?<![A-Za-z])([AaPp])\.?[Mm]\.?\s?(\d{1,2})[:：]([0-5]\d)(?![\d:：])", _half_before),
     Rule(DIGITS, rf"{_FREE}(\d{{1,3}}(?:\.\d{{1,2}})?)[Vv](\d{{1,2}}(?:\.\d{{1,2}})?)A(?![A-Za-z0-9])", _charger),
+    Rule(
+        DIGITS,
+        rf"{_FREE}(\d{{1,2}})\s?([AaPp])\.?[Mm]\.?\s?(?:[-~—]|到|至)\s?(\d{{1,2}})\s?([AaPp])\.?[Mm](?![A-Za-z])\.?",
+        _hours,
+    ),
+    Rule("GDHJQY", r"(?<![A-Za-z])((?:GB|DB|HJ|JGJ|JB|QB|YY|YD)(?:/[A-Z])?) ?(\d{2,6})-(\d{4})(?!\d)", _standard),
+    Rule("'", rf"'(\d\d)(?=[\u4e00-\u9fff]{{0,4}}(?:{_EVENT}))", lambda match: digits(match.group(1))),
     Rule("|", r"\|(-?\d{1,6}|[A-Za-z])\|", _magnitude),
     Rule(DIGITS, r"(?<![\d.'])(\d{1,2})\"(\d{2})(?![\d\"])", _seconds),
     Rule(DIGITS, rf"{_FREE}(\d{{1,2}})[Ww]-(\d{{2}})(?![\d.])", _viscosity),
