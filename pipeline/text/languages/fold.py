@@ -33,7 +33,7 @@ _COMPATIBILITY = re.compile(
     "\U0001d400-\U0001d7ff\U0001f100-\U0001f1e5\U0002f800-\U0002fa1f]+"
 )
 _ROUND_ZERO = re.compile("(?<=[一二三四五六七八九〇零])[○◯]")
-_ROW_OF_ONE = re.compile("([\u3200-\u33ff]\ufe0f?)\\1{2,}")  # ㊗️㊗️㊗️ is said once
+_ROW_OF_ONE = re.compile("([\u3200-\u33ff℃℉№]\ufe0f?)\\1{2,}|(×)\\2{4,}")  # ㊗️㊗️㊗️ is said once
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 _CIRCLED = re.compile("[\u2460-\u2473\u2474-\u249b\u24eb-\u24ff\u2776-\u2793]")  # ① ⑴ ⒈ ⓫ ⓵ ❶ ➀ ➊
 _I_LOVE = re.compile(r"(?<=我)(?:❤|♥)\ufe0f?(?=\w)|(?<=\bI)\s?(?:❤|♥)\ufe0f?\s?(?=\w)")
@@ -101,7 +101,7 @@ def _fold_unicode(text: str) -> str:
     text = unicodedata.normalize("NFC", text)
     text = _OTHER_DIGIT.sub(lambda match: str(unicodedata.decimal(match.group())), text)
     text = _ROUND_ZERO.sub("〇", _I_LOVE.sub(_love, text))
-    text = _COMPATIBILITY.sub(_compatible, _ROW_OF_ONE.sub(r"\1", text))
+    text = _COMPATIBILITY.sub(_compatible, _ROW_OF_ONE.sub(r"\1\2", text))
     return _EMOJI.sub(" ", _CIRCLED.sub(_circled, text))
 
 

@@ -7,6 +7,7 @@ import re
 from pipeline.text.languages.english.numerals import cardinal, digits, number
 from pipeline.text.languages.english.quantities import NUMBER
 from pipeline.text.languages.grammar import DIGITS, Match, Rule, after, before, constant
+from pipeline.text.languages.units import UNIT
 
 _FREE = r"(?<![\d.])"
 _SQUARE = {
@@ -52,6 +53,14 @@ def _by(match: Match) -> str | None:
     return " by " if is_measured or is_size else None
 
 
+def _between_measures(match: Match) -> str | None:
+    """20°C-25°C."""
+    is_range = re.search(rf"\d ?{UNIT}$", before(match, 10)) and re.match(
+        rf"[\d.,]{{1,9}} ?{UNIT}(?![A-Za-z])", after(match, 14)
+    )
+    return " to " if is_range else None
+
+
 def _blood_pressure(match: Match) -> str:
     return f"{cardinal(match.group(1))} over {cardinal(match.group(2))} millimeters of mercury"
 
@@ -71,5 +80,6 @@ RULES = (
     Rule("-", r"(?<=\d(?:st|nd|rd|th))-(?=\d{1,3}(?:st|nd|rd|th))|(?<=\d0s)-(?='?\d{2,4}s)", constant(" to ")),
     Rule("nmNM", r"(?<![A-Za-z])([Nn]oon|[Mm]idnight)-(?=\d)", lambda match: f"{match.group(1)} to "),
     Rule(" ", r" [xX×] (?=\d)", _by),
+    Rule(" -~—", r" ?[-~—] ?(?=\d)", _between_measures),
     Rule("n", r"(?<![A-Za-z])no\. ?(\d{1,6})(?!\d)", _number_sign),
 )

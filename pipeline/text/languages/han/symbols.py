@@ -218,6 +218,7 @@ RULES = (
     Rule("#", r"#", _hash),
     Rule("@", rf"@(?=[\w{_HAN}])", constant("艾特")),
     Rule("★☆⭐", r"(?<=[\d一二三四五六七八九两])[★☆⭐]{1,5}", _stars),
+    Rule("×", rf"×{{2,4}}(?=[{_HAN}])|(?<=[{_HAN}])×{{2,4}}(?![\dA-Za-z])", lambda match: "某" * len(match.group())),
     Rule("xX", r"(?<=[\d一二三四五六七八九十百千万零米])[xX](?=\s?[\d]|宽|高|深)", _times),
     Rule(" ", r" (?:[xX×*])\s(?=\d)(?<=[\d\w] [xX×*] )", _times),
     Rule(
