@@ -53,7 +53,7 @@ _NUM_FRAMES, _BATCH_SIZE = 32, 8
 _F0_NUM_FRAMES = 96
 _F0_SHARE = 0.02  # of the smooth L1 distance in Hz
 _F0_ELBOW_HZ = 5.0
-_PERIOD_SHARE = 15.0  # of the distance of autocorrelations
+_PERIOD_SHARE = 8.0  # of the distance of autocorrelations
 _MEL_NOISE = 0.15
 
 
