@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from operator import add
+from operator import add, itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,10 +120,16 @@ def _cheapest(nodes: _Nodes, costs_after: Callable[[int], Sequence[int]], length
     for before, starting in zip(ending, steps, strict=True):
         if before:
             totals, lefts = [total[left] for left in before], [classes[left] for left in before]
+            gather = itemgetter(*lefts) if len(lefts) > 1 else None
+            known: dict[int, tuple[int, int]] = {}  # of a class what it costs to come here, and from where
             for node in starting:
-                through = list(map(add, totals, map(costs_after(classes[node]).__getitem__, lefts)))
-                least = min(through)
-                back[node] = before[through.index(least)]
+                kind = classes[node]
+                if kind not in known:
+                    after = costs_after(kind)
+                    through = list(map(add, totals, gather(after) if gather else (after[lefts[0]],)))
+                    least = min(through)
+                    known[kind] = least, before[through.index(least)]
+                least, back[node] = known[kind]
                 total[node] += least
                 if node != edge:
                     ending[ends[node]].append(node)

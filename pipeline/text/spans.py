@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 
 HAN_CLASS = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 KANA_CLASS = "\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f"
@@ -248,12 +249,12 @@ def _decide_clause(clause: list[_Token], is_in_chinese: bool) -> None:
         for i in han:
             clause[i].language = clause[i].language or (_near_kana(clause, i) and "ja") or "yue"
         return
-    was_chinese, may_go_on = False, _may_go_on_in_chinese(clause)
+    was_chinese, may_go_on, nearest = False, _may_go_on_in_chinese(clause), _nearest_scripts(clause)
     for i in han:
         if clause[i].language is None:
             introduces = is_in_chinese and i + 1 < len(clause) and clause[i + 1].text[-1] in _OPENING
             goes_on = was_chinese and may_go_on and clause[i - 1].kind != "han"
-            clause[i].language = "zh" if introduces or goes_on else _own_language(clause, i)
+            clause[i].language = "zh" if introduces or goes_on else _own_language(clause, i, nearest[i])
         was_chinese = was_chinese or clause[i].language == "zh"
 
 
@@ -283,11 +284,10 @@ def _near_kana(clause: list[_Token], i: int) -> bool:
     return touches and not _CANTONESE.search(clause[i].text) and not is_chinese_only(clause[i].text)
 
 
-def _own_language(clause: list[_Token], i: int) -> str | None:
+def _own_language(clause: list[_Token], i: int, neighbour: str | None) -> str | None:
     run = clause[i].text
     if is_chinese_only(run):
         return "zh"
-    neighbour = _nearest_script(clause, i)
     if neighbour == "ja":
         return "zh" if _is_chinese_beside_kana(clause, i) else "ja"
     if neighbour == "ko":
@@ -300,19 +300,22 @@ def _own_language(clause: list[_Token], i: int) -> str | None:
     return "ja" if _JAPANESE_ALONE.search(run) else None
 
 
-def _nearest_script(clause: list[_Token], i: int) -> str | None:
-    """The language of the nearest kana or hangul in the clause, counted in characters; what follows wins a tie."""
-    best: tuple[int, str] | None = None
-    for step in (1, -1):
-        distance, j = 0, i + step
-        while 0 <= j < len(clause) and distance < _MAX_REACH:
-            if clause[j].kind in ("ja", "ko"):
-                if best is None or distance < best[0]:
-                    best = distance, clause[j].kind
-                break
-            distance += len(clause[j].text)
-            j += step
-    return best[1] if best else None
+def _nearest_scripts(clause: list[_Token]) -> list[str | None]:
+    """For each token the language of the nearest kana or hangul, counted in characters; what follows wins a tie."""
+    before, after = _distances(clause), _distances(clause[::-1])[::-1]
+    nearest = [min(pair, key=itemgetter(0)) for pair in zip(after, before, strict=True)]
+    return [language if distance < _MAX_REACH else None for distance, language in nearest]
+
+
+def _distances(clause: list[_Token]) -> list[tuple[int, str]]:
+    """For each token how many characters lie between it and the last kana or hangul before it, and its language."""
+    found: list[tuple[int, str]] = []
+    distance, language = _MAX_REACH, ""
+    for token in clause:
+        found.append((distance, language))
+        is_one = token.kind in ("ja", "ko")
+        distance, language = (0, token.kind) if is_one else (distance + len(token.text), language)
+    return found
 
 
 def _is_chinese_beside_kana(clause: list[_Token], i: int) -> bool:
