@@ -34,7 +34,7 @@ def running_service(args: Mapping[str, Any], plan: Plan) -> Iterator[int]:
     workers let go first, wakes as soon as its answer comes, as one on another machine would.
 
     Ray's processes leave their parent. This one takes them in, so that their CPU time counts as its children's, not as
-    that of others on the machine.
+    that of others on the machine, as far as Ray itself waits for the processes that it starts.
 
     Raises StageFailed with the end of its log when it does not become ready.
     """

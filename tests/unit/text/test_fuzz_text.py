@@ -87,11 +87,11 @@ def test_the_fuzz_run_counts_refusals_failures_and_slow_calls(monkeypatch: pytes
         return sum(range(200_000))
 
     for error in (None, InvalidRequest("no"), ValueError("oops")):
-        text_fuzz._is_in_time(lambda error=error: call(error), "a" * 100, result)
+        text_fuzz._try(lambda error=error: call(error), "a" * 100, result)
     assert (result.num_refused, len(result.failures), result.slow) == (1, 1, [])
     assert "oops" in result.failures[0]
     monkeypatch.setattr(text_fuzz, "MAX_S_PER_CHARACTER", 1e-9)
-    text_fuzz._is_in_time(lambda: call(None), "b", result)
+    text_fuzz._try(lambda: call(None), "b", result)
     assert [text for _, text in result.slow] == ["b"]
     assert "1 above the limit" in str(result)
 
