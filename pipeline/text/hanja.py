@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
 
 from pipeline.text.korean_rules import Syllable, is_syllable
-from pipeline.text.mandarin import is_hanzi
 
+_HANZI = re.compile("[\u3400-\u9fff]")  # as `mandarin.is_hanzi`
 _Y_VOWELS = frozenset("ㅑㅕㅖㅛㅠㅣ")
 
 
@@ -18,12 +19,15 @@ def hangul(text: str) -> str:
     The initial-sound rule (Hangul Orthography, articles 10 to 12) softens ㄴ and ㄹ at the beginning of a word.
     """
     chars = list(text)
-    for k, char in enumerate(text):
-        if is_hanzi(char) and (reading := load_hanja().get(char)):
-            chars[k] = _in_place(reading, chars[k - 1] if k else " ", text[k + 1 : k + 2], char)
+    readings = load_hanja()
+    for hanzi in _HANZI.finditer(text):
+        k = hanzi.start()
+        if reading := readings.get(text[k]):
+            chars[k] = _in_place(reading, chars[k - 1] if k else " ", text[k + 1 : k + 2], text[k])
     return "".join(chars)
 
 
+@lru_cache(maxsize=4096)
 def _in_place(reading: str, before: str, after: str, char: str) -> str:
     syllable = Syllable.of(reading)
     if char == "不" and (following := load_hanja().get(after)) and Syllable.of(following).initial in "ㄷㅈ":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from operator import add, itemgetter
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +24,12 @@ _NO_KANA_OR_KANJI = re.compile(r"[^々〆〇\u3400-\u9fffぁ-ゖァ-ヺー]")
 _BLANK = " "  # in no word of the dictionary
 _KATAKANA = re.compile("[ァ-ヺー]+")
 _KANA = re.compile("[ぁ-ゖァ-ヺー]")
+_MIN_REPETITIVE = 256  # words of a text, from which it is worth it to look for parts that come again
+_MIN_REPEATS = 4  # words for each distinct one in a text whose parts do
 _NAN_BEFORE = frozenset("でだのとな")
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """text[start:end] sounds like `sound` in katakana, empty where that is not known."""
 
     start: int
@@ -61,20 +63,18 @@ class JapaneseReader:
         """The words of all runs, and the blanks between those, which separate them as the text's edges do."""
         nodes = self._nodes(runs)
         last = ""
-        for node in _cheapest(nodes, self._dictionary.costs_after, len(runs)):
-            word = self._word(runs, nodes, node)
+        path = np.array(_cheapest(nodes, self._dictionary.costs_after))
+        entries = nodes.entries[path]
+        sounds = self._dictionary.sounds(np.maximum(entries, 0))
+        rows = zip(nodes.starts[path].tolist(), nodes.ends[path].tolist(), sounds, entries.tolist(), strict=True)
+        for start, end, sound, entry in rows:
+            word = Word(start, end, sound, True) if entry >= 0 else nodes.extra[-1 - entry]
+            if entry >= 0 and runs[start:end] == "何" and runs[end : end + 1] in _NAN_BEFORE:
+                word = word._replace(sound="ナン")
             if word.sound == "ウ" and kana_symbols(last)[-1:] == ("ja:o",):  # だろう
-                word = replace(word, sound=LONG_MARK)
+                word = word._replace(sound=LONG_MARK)
             last = word.sound
             yield word
-
-    def _word(self, runs: str, nodes: _Nodes, node: int) -> Word:
-        entry = int(nodes.entries[node])
-        if entry < 0:
-            return nodes.extra[-1 - entry]
-        start, end = int(nodes.starts[node]), int(nodes.ends[node])
-        is_nan = runs[start:end] == "何" and runs[end : end + 1] in _NAN_BEFORE
-        return Word(start, end, "ナン" if is_nan else self._dictionary.sound(entry), True)
 
     def _nodes(self, runs: str) -> _Nodes:
         found = self._dictionary.find(runs)
@@ -100,43 +100,121 @@ def _extra_words(runs: str, known_starts: frozenset[int]) -> Iterator[tuple[Word
         yield Word(number.start, number.end, number.sound, True), _COUNTER, _NUMBER_COST
     for match in _KATAKANA.finditer(runs):
         yield Word(match.start(), match.end(), match.group(), False), _NOUN, _KATAKANA_COST
-    for k, char in enumerate(runs):
+    for k in sorted(known_starts.symmetric_difference(range(len(runs)))):
+        char = runs[k]
         if char == _BLANK:
             yield Word(k, k + 1, "", False), EDGE, 0
-        elif k not in known_starts:
+        else:
             is_kana = _KANA.match(char) is not None
             word = Word(k, k + 1, katakana(char) if is_kana else "", False)
             yield word, _NOUN, _KANA_COST if is_kana else _OTHER_COST
 
 
-def _cheapest(nodes: _Nodes, costs_after: Callable[[int], Sequence[int]], length: int) -> list[int]:
-    """The path of least cost from 0 to `length` (Viterbi). `costs_after` as `JapaneseDictionary.costs_after`."""
-    edge = len(nodes.costs)  # a node in the place of both ends of the text
-    ends, classes = nodes.ends.tolist(), [*nodes.classes.tolist(), EDGE]
-    total, back = [*nodes.costs.tolist(), 0], [edge] * (edge + 1)
-    ending: list[list[int]] = [[edge], *([] for _ in range(length))]
-    bounds = np.searchsorted(nodes.starts, np.arange(length + 1)).tolist()
-    steps = [*(range(low, high) for low, high in pairwise(bounds)), [edge]]
-    for before, starting in zip(ending, steps, strict=True):
-        if before:
+class _Arrival(NamedTuple):
+    """Ways to one place in a text: of each the class of its last word, and its cost less that of the first way."""
+
+    classes: tuple[int, ...]
+    costs: tuple[int, ...]
+
+
+_BEGINNING = _Arrival((EDGE,), (0,))
+
+
+class _Crossing(NamedTuple):
+    """The cheapest ways over a part of a text, each with the way that it goes on from and its words in the part."""
+
+    arrival: _Arrival
+    origins: tuple[int, ...]
+    words: tuple[tuple[int, ...], ...]
+
+
+def _cheapest(nodes: _Nodes, costs_after: Callable[[int], Sequence[int]]) -> list[int]:
+    """The path of least cost from one end of the text to the other (Viterbi). `costs_after` as that of
+    `JapaneseDictionary`."""
+    columns = nodes.starts, nodes.ends, nodes.classes, nodes.costs
+    if _is_repetitive(nodes):
+        crossings = _crossings(columns, costs_after)
+    else:
+        crossings = [(0, _crossed(_BEGINNING, [column.tolist() for column in columns], costs_after))]
+    arrival, after = crossings[-1][1].arrival, costs_after(EDGE)
+    ends = [cost + after[kind] for kind, cost in zip(arrival.classes, arrival.costs, strict=True)]
+    way = ends.index(min(ends))
+    path: list[int] = []
+    for first, crossing in reversed(crossings):
+        path += [first + word for word in crossing.words[way]]
+        way = crossing.origins[way]
+    return path[::-1]
+
+
+def _is_repetitive(nodes: _Nodes) -> bool:
+    num_nodes = len(nodes.entries)
+    return num_nodes >= _MIN_REPETITIVE and _MIN_REPEATS * len(np.unique(nodes.entries)) < num_nodes
+
+
+def _crossings(
+    columns: Sequence[NDArray[np.int64]], costs_after: Callable[[int], Sequence[int]]
+) -> list[tuple[int, _Crossing]]:
+    """Of each part that no word reaches out of, its first node and its crossing, which equal parts that are come to in
+    the same way share. `columns` are starts, ends, classes and costs."""
+    starts, ends, classes, costs = columns
+    is_first = starts[1:] >= np.maximum.accumulate(ends)[:-1]
+    firsts = np.concatenate([[0], np.flatnonzero(is_first) + 1, [len(starts)]])
+    origins = np.repeat(starts[firsts[:-1]], np.diff(firsts))
+    table = np.stack([starts - origins, ends - origins, classes, costs], 1)  # [K, 4]
+    arrival = _BEGINNING
+    crossings: list[tuple[int, _Crossing]] = []
+    known: dict[tuple[_Arrival, bytes], _Crossing] = {}
+    for first, end in pairwise(firsts.tolist()):
+        key = arrival, table[first:end].tobytes()
+        crossing = known.get(key)
+        if crossing is None:
+            crossing = known[key] = _crossed(arrival, table[first:end].T.tolist(), costs_after)
+        crossings.append((first, crossing))
+        arrival = crossing.arrival
+    return crossings
+
+
+def _crossed(arrival: _Arrival, part: list[list[int]], costs_after: Callable[[int], Sequence[int]]) -> _Crossing:
+    """`part` has starts, ends, classes and costs of its words. The ways that arrive are nodes behind those."""
+    starts, ends, classes, total = part
+    num_words, length = len(starts), max(ends)
+    classes += arrival.classes
+    total += arrival.costs
+    back = [0] * num_words
+    ending: list[list[int]] = [list(range(num_words, len(classes))), *([] for _ in range(length))]
+    place, before = -1, []
+    for node, kind in enumerate(classes[:num_words]):
+        if starts[node] != place:
+            place = starts[node]
+            if not (before := ending[place]):
+                continue
             totals, lefts = [total[left] for left in before], [classes[left] for left in before]
             gather = itemgetter(*lefts) if len(lefts) > 1 else None
             known: dict[int, tuple[int, int]] = {}  # of a class what it costs to come here, and from where
-            for node in starting:
-                kind = classes[node]
-                if kind not in known:
-                    after = costs_after(kind)
-                    through = list(map(add, totals, gather(after) if gather else (after[lefts[0]],)))
-                    least = min(through)
-                    known[kind] = least, before[through.index(least)]
-                least, back[node] = known[kind]
-                total[node] += least
-                if node != edge:
-                    ending[ends[node]].append(node)
-    path = [back[edge]]
-    while (node := back[path[-1]]) != edge:
-        path.append(node)
-    return path[::-1]
+        elif not before:
+            continue
+        if kind not in known:
+            after = costs_after(kind)
+            through = list(map(add, totals, gather(after) if gather else (after[lefts[0]],)))
+            least = min(through)
+            known[kind] = least, before[through.index(least)]
+        least, back[node] = known[kind]
+        total[node] += least
+        ending[ends[node]].append(node)
+    return _crossing(ending[length], classes, total, back)
+
+
+def _crossing(last: Sequence[int], classes: Sequence[int], total: Sequence[int], back: Sequence[int]) -> _Crossing:
+    origins, words = [], []
+    for node in last:
+        way = [node]
+        while (before := back[way[-1]]) < len(back):
+            way.append(before)
+        origins.append(before - len(back))
+        words.append(tuple(way))
+    first = total[last[0]]
+    arrival = _Arrival(tuple([classes[node] for node in last]), tuple([total[node] - first for node in last]))
+    return _Crossing(arrival, tuple(origins), tuple(words))
 
 
 def symbols(text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from itertools import pairwise
 
@@ -10,6 +11,8 @@ from pipeline.text.inventory import KO_CODAS, KO_INITIALS, KO_VOWELS
 from pipeline.text.korean_rules import INITIALS, VOWELS, Syllable, closed, is_syllable, join, simplify_vowel
 from pipeline.text.korean_words import respelled
 
+_MAX_CACHED_SYLLABLES, _MAX_CACHED_PAIRS = 4096, 8192
+_PHRASE = re.compile(r"[가-힣](?:\s*[가-힣])*")
 _CODA_SYMBOLS = dict(zip("ㄱㄴㄷㄹㅁㅂㅇ", KO_CODAS, strict=True))
 
 
@@ -38,28 +41,39 @@ def surface(text: str) -> str:
 def spoken(text: str) -> list[str]:
     """One syllable per hangul syllable or hanja of the text; every other character stands for itself."""
     chars = list(respelled(hangul(text)))
-    phrase: list[Syllable] = []
-    places: list[int] = []
-    for k, char in enumerate(chars):
-        if is_syllable(char):
-            is_apart = k > 0 and chars[k - 1].isspace()
-            phrase.append(Syllable.of(char, is_apart))
-            places.append(k)
-        elif not char.isspace():
-            _finish(phrase, places, chars)
-    _finish(phrase, places, chars)
+    for phrase in _PHRASE.finditer("".join(chars)):
+        _speak(phrase, chars)
     return chars
 
 
-def _finish(phrase: list[Syllable], places: list[int], chars: list[str]) -> None:
-    """Speaks the phrase into `chars`, and empties it."""
-    for syllable in phrase:
-        simplify_vowel(syllable)
-    for left, right in pairwise(phrase):
-        join(left, right)
-    for last in phrase[-1:]:
-        closed(last)
-    for place, syllable in zip(places, phrase, strict=True):
-        chars[place] = syllable.char
-    phrase.clear()
-    places.clear()
+def _speak(phrase: re.Match[str], chars: list[str]) -> None:
+    """Speaks a phrase into `chars`."""
+    places = [k for k in range(*phrase.span()) if not chars[k].isspace()]
+    spoken = [_simplified(chars[k]) for k in places]
+    for i, (k, following) in enumerate(pairwise(places)):
+        spoken[i], spoken[i + 1] = _joined(spoken[i], spoken[i + 1], following > k + 1)
+    spoken[-1] = _closed(spoken[-1])
+    for k, char in zip(places, spoken, strict=True):
+        chars[k] = char
+
+
+@lru_cache(maxsize=_MAX_CACHED_SYLLABLES)
+def _simplified(char: str) -> str:
+    syllable = Syllable.of(char)
+    simplify_vowel(syllable)
+    return syllable.char
+
+
+@lru_cache(maxsize=_MAX_CACHED_PAIRS)
+def _joined(left: str, right: str, is_apart: bool) -> tuple[str, str]:
+    """The two syllables as they are where one follows the other."""
+    before, after = Syllable.of(left), Syllable.of(right, is_apart)
+    join(before, after)
+    return before.char, after.char
+
+
+@lru_cache(maxsize=_MAX_CACHED_SYLLABLES)
+def _closed(char: str) -> str:
+    syllable = Syllable.of(char)
+    closed(syllable)
+    return syllable.char

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from itertools import product
+from operator import add
 
 from pipeline.text.korean_rules import CODAS, INITIALS, VOWELS, Syllable, closed, is_syllable, tensed, with_n
 
@@ -84,23 +85,20 @@ class KoreanWords:
 
     def __init__(self, words: Mapping[str, str]) -> None:
         self._words = words
-        self._lengths: dict[str, int] = {}
+        self._lengths: dict[str, int] = {}  # the longest word with the same first two characters; no word is shorter
         for word in words:
-            self._lengths[word[0]] = max(len(word), self._lengths.get(word[0], 0))
+            self._lengths[word[:2]] = max(len(word), self._lengths.get(word[:2], 0))
 
     def matches(self, text: str) -> Iterator[tuple[int, str]]:
         """(start, spelling) from left to right, without overlap, the longest first."""
         end = 0
-        for start in range(len(text)):
-            if start < end:
-                continue
-            spelled = self._longest(text, start)
-            if spelled is not None:
+        for start, longest in enumerate(map(self._lengths.get, map(add, text, text[1:]))):
+            if longest and start >= end and (spelled := self._longest(text, start, longest)) is not None:
                 yield start, spelled
                 end = start + len(spelled)
 
-    def _longest(self, text: str, start: int) -> str | None:
-        for length in range(min(self._lengths.get(text[start], 0), len(text) - start), 1, -1):
+    def _longest(self, text: str, start: int, longest: int) -> str | None:
+        for length in range(min(longest, len(text) - start), 1, -1):
             spelled = self._words.get(text[start : start + length])
             if spelled is not None and (length > 2 or _may_stand(text, start)):
                 return spelled
