@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.runtime.session import Session, make_session
 from pipeline.text.phrases import DATA
-from pipeline.text.polyphone_batch import Window, is_long, packed
+from pipeline.text.polyphone_batch import Window, is_long, packed, shared
 from pipeline.text.segment import tags_between
 from pipeline.types import F32, I64
 
@@ -131,9 +131,11 @@ class PolyphoneModel:
         if not windows:
             return {}, [np.zeros(0, np.float32)] * len(pauses)
         rows = [self.vocabulary.rows[text[k]] for k in places]
+        windows, order = shared(windows)
         best, probabilities = self._run(
-            windows, self.vocabulary.padded[rows], self._bonus(rows, map(hints.get, places))
+            windows, order[: len(places)], self.vocabulary.padded[rows], self._bonus(rows, map(hints.get, places))
         )
+        probabilities = probabilities[order]
         ends = accumulate((len(asked.places) for asked in pauses), initial=len(places))
         syllables = self.vocabulary.syllables
         found = {k: syllables[row][index] for k, row, index in zip(places, rows, best.tolist(), strict=True)}
@@ -147,11 +149,11 @@ class PolyphoneModel:
                 bonus[k, self.vocabulary.syllables[row].index(hint)] = HINT_BONUS
         return bonus
 
-    def _run(self, windows: Sequence[Window], candidates: I64, bonus: F32) -> tuple[I64, F32]:
-        """i64 [P]: which of the candidates is best, and f32 [K]: the probability of a pause at each place."""
+    def _run(self, windows: Sequence[Window], asked: I64, candidates: I64, bonus: F32) -> tuple[I64, F32]:
+        """i64 [P]: which of the candidates is best at the places `asked`, and f32 [K]: of a pause at each place."""
         are_long = is_long(windows)
         if are_long is None:
-            inputs = packed(windows, self.vocabulary.encode, candidates)
+            inputs = packed(windows, self.vocabulary.encode, candidates, asked)
             found = self._session.run({**inputs, "bonus": bonus}, ["best", "pauses"])
             return found["best"][:, 0], found["pauses"][:, 0]
         is_of_long = np.repeat(are_long, [len(window.places) for window in windows])
@@ -159,6 +161,7 @@ class PolyphoneModel:
         for chosen in (True, False):
             part = [window for window, is_one in zip(windows, are_long, strict=True) if is_one is chosen]
             is_place = is_of_long == chosen
-            is_asked = is_place[: len(candidates)]
-            best[is_asked], pauses[is_place] = self._run(part, candidates[is_asked], bonus[is_asked])
+            is_asked = is_place[asked]
+            of_part = (np.cumsum(is_place) - 1)[asked[is_asked]]
+            best[is_asked], pauses[is_place] = self._run(part, of_part, candidates[is_asked], bonus[is_asked])
         return best, pauses
