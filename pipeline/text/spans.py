@@ -8,22 +8,27 @@ of the same clause, the neighbouring clauses, and at last the caller's default.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from operator import itemgetter
+from itertools import accumulate, groupby, pairwise
+from types import MappingProxyType
 
 HAN_CLASS = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 KANA_CLASS = "\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f"
 HANGUL_CLASS = "\u1100-\u11ff\u3131-\u318e\ua960-\ua97f\uac00-\ud7fb"
 
 _OPENING = "“‘「『《〈（(【[〔{＜<#@$¥￥€£"
+_NUMERALS = "0-9０-９"
+_LATIN = rf"[^\W\d_{HAN_CLASS}{KANA_CLASS}{HANGUL_CLASS}]+"
 _TOKENS = re.compile(
-    rf"(?P<han>[{HAN_CLASS}]+)|(?P<ja>[{KANA_CLASS}]+)|(?P<ko>[{HANGUL_CLASS}]+)"
-    rf"|(?P<digits>[0-9０-９]+)"
-    rf"|(?P<en>[^\W\d_{HAN_CLASS}{KANA_CLASS}{HANGUL_CLASS}]+)"
-    rf"|(?P<other>(?:(?![{re.escape(_OPENING)}])(?:[^\w]|_))+|[{re.escape(_OPENING)}]+|\w)"
+    rf"[{HAN_CLASS}]+|[{KANA_CLASS}]+|[{HANGUL_CLASS}]+|[{_NUMERALS}]+|{_LATIN}"
+    rf"|(?:[^\w{re.escape(_OPENING)}]|_)+|[{re.escape(_OPENING)}]+|\w"
 )
+_KINDS = re.compile(
+    rf"(?P<han>[{HAN_CLASS}])|(?P<ja>[{KANA_CLASS}])|(?P<ko>[{HANGUL_CLASS}])|(?P<digits>[{_NUMERALS}])|(?P<en>{_LATIN})"
+)
+_LANGUAGE_OF_KIND: Mapping[str, str] = MappingProxyType({"ja": "ja", "ko": "ko", "en": "en"})
 _HAN = re.compile(f"[{HAN_CLASS}]+")
 _ENDS = "。！？!?；;，,、：:…\n."  # what may end a clause
 # In text that is Chinese by all signs a run of Han characters goes on beyond numbers, spaces and marks inside a clause.
@@ -79,12 +84,28 @@ _AFTER_JAPANESE_TEKI = "なにだでとはがのもかよをへ"
 
 
 @dataclass(slots=True)
-class _Token:
-    kind: str  # han, digits, other, or a language
-    text: str
-    clause: int
-    sentence: int
-    language: str | None
+class _Tokens:
+    """Tokens in columns, and which of them are a clause.
+
+    Attributes:
+        kinds: han, digits, other, or a language.
+        clauses: where each clause begins, and where the last one ends.
+        sentences: the number of each clause's sentence.
+    """
+
+    kinds: list[str]
+    texts: list[str]
+    languages: list[str | None]
+    clauses: list[int]
+    sentences: list[int]
+
+    def han(self) -> list[list[int]]:
+        """Which tokens of each clause are Han characters."""
+        kinds = self.kinds
+        return [[i for i in range(start, end) if kinds[i] == "han"] for start, end in pairwise(self.clauses)]
+
+    def clause(self, number: int) -> slice:
+        return slice(self.clauses[number], self.clauses[number + 1])
 
 
 def spans(text: str, default: str | None = None) -> list[tuple[str, str]]:
@@ -112,17 +133,16 @@ def passages(text: str, default: str | None = None, max_inserted_words: int = 3)
     return _merged(tokens, default or "zh")
 
 
-def _decided(text: str, default: str) -> list[_Token] | None:
+def _decided(text: str, default: str) -> _Tokens | None:
     """Tokens with their languages; None for a text that is Chinese from its first to its last character."""
     is_chinese = default == "zh" and _is_simplified_chinese(text)
     if is_chinese and text and not _LETTER.search(text):
         return None
-    tokens = list(_tokens(text, _CHINESE_TOKENS if is_chinese else _TOKENS))
+    tokens = _tokens(text, _CHINESE_TOKENS if is_chinese else _TOKENS)
     if is_chinese:
-        for token in tokens:
-            if token.kind == "han":
-                token.language = "zh"
-    else:
+        rows = zip(tokens.kinds, tokens.languages, strict=True)
+        tokens.languages = ["zh" if kind == "han" else language for kind, language in rows]
+    elif "han" in tokens.kinds:
         tokens = _with_quoted_words(tokens)
         _decide_han(tokens, default)
     _attach_digits(tokens)
@@ -141,41 +161,75 @@ def _is_simplified_chinese(text: str) -> bool:
     return _encodes_all("".join(han), "gb2312") and not any(map(_CANTONESE.search, han))
 
 
-def _tokens(text: str, pattern: re.Pattern[str]) -> Iterator[_Token]:
-    clause = sentence = 0
-    for match in pattern.finditer(text):
-        kind = match.lastgroup or "other"
-        part = match.group()
-        language = kind if kind in ("ja", "ko", "en") else None
-        yield _Token(kind, part, clause, sentence, language)
+def _tokens(text: str, pattern: re.Pattern[str]) -> _Tokens:
+    texts: list[str] = pattern.findall(text)
+    firsts = [part[0] for part in texts]
+    kinds = list(map(_kind_of, firsts))
+    tokens = _Tokens(kinds, texts, list(map(_LANGUAGE_OF_KIND.get, kinds)), [0], [0])
+    sentence = 0
+    for i, (kind, part, following) in enumerate(zip(kinds, texts, [*firsts, ""][1:], strict=True), 1):
         if kind == "other":
-            ends_clause, ends_sentence = _ends(part, text[match.end() : match.end() + 1])
-            clause += ends_clause
+            ends_clause, ends_sentence = _ends(part, following)
             sentence += ends_sentence
+            if ends_clause:
+                tokens.clauses.append(i)
+                tokens.sentences.append(sentence)
+    if tokens.clauses[-1] < len(texts):
+        tokens.clauses.append(len(texts))
+    else:
+        tokens.sentences.pop()
+    return tokens
 
 
-def _with_quoted_words(tokens: list[_Token]) -> list[_Token]:
+@lru_cache(maxsize=8192)
+def _kind_of(first: str) -> str:
+    """Of the token that begins with a character."""
+    match = _KINDS.match(first)
+    return (match and match.lastgroup) or "other"
+
+
+def _with_quoted_words(tokens: _Tokens) -> _Tokens:
     """Takes Japanese words out of Chinese runs: 日本語 in simplified text, 抹茶 after a verb and before ラテ."""
-    han = [token for token in tokens if token.kind == "han"]
-    simplified = {token.sentence for token in han if any(map(_is_chinese_simplified, token.text))}
-    separated: list[_Token] = []
-    for i, token in enumerate(tokens):
-        if token.kind != "han":
-            separated.append(token)
-            continue
-        following = tokens[i + 1].text if i + 1 < len(tokens) else ""
-        start, end = _japanese_word(token.text, following, token.sentence in simplified)
-        if start == end:
-            separated.append(token)
-            continue
-        around = None if _CANTONESE.search(token.text) else "zh"
-        parts = ((token.text[:start], around), (token.text[start:end], "ja"), (token.text[end:], around))
-        separated += [_Token("han", part, token.clause, token.sentence, language) for part, language in parts if part]
-    return separated
+    han, texts = tokens.han(), tokens.texts
+    simplified = _sentences_where(tokens, han, lambda run: any(map(_is_chinese_simplified, run)))
+    words: dict[int, tuple[int, int]] = {}
+    for sentence, places in zip(tokens.sentences, han, strict=True):
+        for i in places:
+            following = texts[i + 1] if i + 1 < len(texts) else ""
+            start, end = _japanese_word(texts[i], following, sentence in simplified)
+            if start < end:
+                words[i] = start, end
+    return _with_words_apart(tokens, words) if words else tokens
+
+
+def _sentences_where(tokens: _Tokens, han: Sequence[Sequence[int]], holds: Callable[[str], bool]) -> set[int]:
+    """Those with a run of Han characters for which something holds."""
+    rows = zip(tokens.sentences, han, strict=True)
+    return {sentence for sentence, places in rows if any(holds(tokens.texts[i]) for i in places)}
+
+
+def _with_words_apart(tokens: _Tokens, words: Mapping[int, tuple[int, int]]) -> _Tokens:
+    """`words` are Japanese ones in Han tokens; what stands around them is Chinese."""
+    apart = _Tokens([], [], [], [], tokens.sentences)
+    starts = set(tokens.clauses)
+    for i, (kind, text, language) in enumerate(zip(tokens.kinds, tokens.texts, tokens.languages, strict=True)):
+        if i in starts:
+            apart.clauses.append(len(apart.texts))
+        start, end = words.get(i, (0, 0))
+        around = language if start == end or _is_cantonese(text) else "zh"
+        for part, of_part in ((text[:start], around), (text[start:end], "ja"), (text[end:], around)):
+            if part:
+                apart.kinds.append(kind)
+                apart.texts.append(part)
+                apart.languages.append(of_part)
+    apart.clauses.append(len(apart.texts))
+    return apart
 
 
 def _japanese_word(run: str, following: str, is_simplified: bool) -> tuple[int, int]:
     """Where a run has a word in Japanese spelling among Chinese ones; an empty range if nowhere."""
+    if not is_simplified and not _KATAKANA.match(following):
+        return 0, 0
     if _KATAKANA.match(following) and (verb := _VERB_AND_JAPANESE.match(run)) and not _SHARED_WORDS.search(run):
         return (verb.end(), len(run)) if all(map(_is_common_japanese, run[verb.end() :])) else (0, 0)
     foreign = next((k for k, char in enumerate(run) if is_simplified and _is_japanese_unsimplified(char)), None)
@@ -223,75 +277,79 @@ def _ends_with(pattern: re.Pattern[str], marks: str, following: str) -> bool:
     return not (is_inside_word and hit.group() in ",:?!")
 
 
-def _decide_han(tokens: list[_Token], default: str) -> None:
-    clauses = _by_clause(tokens)
-    chinese = {token.sentence for token in tokens if token.kind == "han" and is_chinese_only(token.text)}
-    for clause in clauses:
-        _decide_clause(clause, clause[0].sentence in chinese)
-    _spread_cantonese(clauses)
-    _inherit(clauses, default)
+def _decide_han(tokens: _Tokens, default: str) -> None:
+    han = tokens.han()
+    chinese = _sentences_where(tokens, han, is_chinese_only)
+    for number, (sentence, places) in enumerate(zip(tokens.sentences, han, strict=True)):
+        if places:
+            _decide_clause(tokens, number, places, sentence in chinese)
+    if "yue" in tokens.languages:
+        _spread_cantonese(tokens)
+    _inherit(tokens, han, default)
 
 
-def _by_clause(tokens: list[_Token]) -> list[list[_Token]]:
-    clauses: list[list[_Token]] = []
-    for token in tokens:
-        if not clauses or clauses[-1][0].clause != token.clause:
-            clauses.append([])
-        clauses[-1].append(token)
-    return clauses
-
-
-def _decide_clause(clause: list[_Token], is_in_chinese: bool) -> None:
-    han = [i for i, token in enumerate(clause) if token.kind == "han"]
-    if not han:
-        return
-    if any(_CANTONESE.search(clause[i].text) for i in han):
+def _decide_clause(tokens: _Tokens, number: int, han: Sequence[int], is_in_chinese: bool) -> None:
+    clause = tokens.clause(number)
+    texts, languages = tokens.texts, tokens.languages
+    if any(_is_cantonese(texts[i]) for i in han):
         for i in han:
-            clause[i].language = clause[i].language or (_near_kana(clause, i) and "ja") or "yue"
+            languages[i] = languages[i] or (_near_kana(tokens, clause, i) and "ja") or "yue"
         return
-    was_chinese, may_go_on, nearest = False, _may_go_on_in_chinese(clause), _nearest_scripts(clause)
+    was_chinese, may_go_on, nearest = False, _may_go_on_in_chinese(tokens, clause), _nearest_scripts(tokens, clause)
     for i in han:
-        if clause[i].language is None:
-            introduces = is_in_chinese and i + 1 < len(clause) and clause[i + 1].text[-1] in _OPENING
-            goes_on = was_chinese and may_go_on and clause[i - 1].kind != "han"
-            clause[i].language = "zh" if introduces or goes_on else _own_language(clause, i, nearest[i])
-        was_chinese = was_chinese or clause[i].language == "zh"
+        if languages[i] is None:
+            introduces = is_in_chinese and i + 1 < clause.stop and texts[i + 1][-1] in _OPENING
+            goes_on = was_chinese and may_go_on and tokens.kinds[i - 1] != "han"
+            languages[i] = "zh" if introduces or goes_on else _own_language(tokens, clause, i, nearest.get(i))
+        was_chinese = was_chinese or languages[i] == "zh"
 
 
-def _may_go_on_in_chinese(clause: list[_Token]) -> bool:
+@lru_cache(maxsize=4096)
+def _is_cantonese(run: str) -> bool:
+    return _CANTONESE.search(run) is not None
+
+
+def _may_go_on_in_chinese(tokens: _Tokens, clause: slice) -> bool:
     """Whether a clause that was Chinese before a name in katakana, and has no hiragana, goes on after the name."""
-    return clause[-1].kind != "ja" and all(_KATAKANA.match(token.text) for token in clause if token.kind == "ja")
+    kinds = tokens.kinds[clause]
+    if "ja" not in kinds:
+        return True
+    rows = zip(kinds, tokens.texts[clause], strict=True)
+    return kinds[-1] != "ja" and all(_KATAKANA.match(text) for kind, text in rows if kind == "ja")
 
 
-def _spread_cantonese(clauses: list[list[_Token]]) -> None:
+def _spread_cantonese(tokens: _Tokens) -> None:
     """Cantonese shares most words with Mandarin: clauses of its sentence that only those words decided go with it."""
-    sentences = {clause[0].sentence for clause in clauses if any(token.language == "yue" for token in clause)}
-    for clause in clauses:
-        if clause[0].sentence not in sentences or clause[-1].text.rstrip()[-1:] in ("：", ":"):
+    kinds, texts, languages = tokens.kinds, tokens.texts, tokens.languages
+    clauses = [tokens.clause(number) for number in range(len(tokens.sentences))]
+    rows = list(zip(clauses, tokens.sentences, strict=True))
+    sentences = {sentence for clause, sentence in rows if "yue" in languages[clause]}
+    for clause, sentence in rows:
+        if sentence not in sentences or texts[clause.stop - 1].rstrip()[-1:] in ("：", ":"):
             continue
-        for token in clause:
-            if token.kind == "han" and token.language == "zh" and not _is_simplified(token.text):
-                token.language = "yue"
+        for i in range(clause.start, clause.stop):
+            if kinds[i] == "han" and languages[i] == "zh" and not _is_simplified(texts[i]):
+                languages[i] = "yue"
 
 
 def _is_simplified(run: str) -> bool:
     return any(_encodes(char, "gb2312") and not _encodes(char, "big5") for char in run)
 
 
-def _near_kana(clause: list[_Token], i: int) -> bool:
+def _near_kana(tokens: _Tokens, clause: slice, i: int) -> bool:
     """Whether a Han run of a Cantonese clause is Japanese: kana touches it and it has no marker of its own."""
-    touches = any(0 <= j < len(clause) and clause[j].kind == "ja" for j in (i - 1, i + 1))
-    return touches and not _CANTONESE.search(clause[i].text) and not is_chinese_only(clause[i].text)
+    touches = any(clause.start <= j < clause.stop and tokens.kinds[j] == "ja" for j in (i - 1, i + 1))
+    return touches and not _is_cantonese(tokens.texts[i]) and not is_chinese_only(tokens.texts[i])
 
 
-def _own_language(clause: list[_Token], i: int, neighbour: str | None) -> str | None:
-    run = clause[i].text
+def _own_language(tokens: _Tokens, clause: slice, i: int, neighbour: str | None) -> str | None:
+    run = tokens.texts[i]
     if is_chinese_only(run):
         return "zh"
     if neighbour == "ja":
-        return "zh" if _is_chinese_beside_kana(clause, i) else "ja"
+        return "zh" if _is_chinese_beside_kana(tokens, clause, i) else "ja"
     if neighbour == "ko":
-        is_root = i + 1 < len(clause) and _HANGUL_VERB.match(clause[i + 1].text)
+        is_root = i + 1 < clause.stop and _HANGUL_VERB.match(tokens.texts[i + 1])
         return "zh" if _chinese_score(run) >= 1 and not is_root else "ko"
     if _is_shinjitai(run) or _mixes_spellings(run):
         return "ja"
@@ -300,27 +358,42 @@ def _own_language(clause: list[_Token], i: int, neighbour: str | None) -> str | 
     return "ja" if _JAPANESE_ALONE.search(run) else None
 
 
-def _nearest_scripts(clause: list[_Token]) -> list[str | None]:
-    """For each token the language of the nearest kana or hangul, counted in characters; what follows wins a tie."""
-    before, after = _distances(clause), _distances(clause[::-1])[::-1]
-    nearest = [min(pair, key=itemgetter(0)) for pair in zip(after, before, strict=True)]
-    return [language if distance < _MAX_REACH else None for distance, language in nearest]
+def _nearest_scripts(tokens: _Tokens, clause: slice) -> dict[int, str]:
+    """The language of the kana or hangul nearest to each Han token, in characters; what follows wins a tie."""
+    kinds = tokens.kinds[clause]
+    if "ja" not in kinds and "ko" not in kinds:
+        return {}
+    ends = list(accumulate(map(len, tokens.texts[clause]), initial=_MAX_REACH))
+    size = ends[-1] + _MAX_REACH
+    after = _distances(kinds[::-1], [size - end for end in reversed(ends)])[::-1]
+    nearest: dict[int, str] = {}
+    for i, (kind, following, before) in enumerate(
+        zip(kinds, after, _distances(kinds, ends), strict=True), clause.start
+    ):
+        if kind == "han":
+            distance, language = before if before[0] < following[0] else following
+            if distance < _MAX_REACH:
+                nearest[i] = language
+    return nearest
 
 
-def _distances(clause: list[_Token]) -> list[tuple[int, str]]:
-    """For each token how many characters lie between it and the last kana or hangul before it, and its language."""
+def _distances(kinds: Sequence[str], offsets: Sequence[int]) -> list[tuple[int, str]]:
+    """For each token how many characters lie between it and the last kana or hangul before it, and its language.
+
+    `offsets` are where the tokens begin, and where the last one ends; before the first one lies nothing within reach.
+    """
     found: list[tuple[int, str]] = []
-    distance, language = _MAX_REACH, ""
-    for token in clause:
-        found.append((distance, language))
-        is_one = token.kind in ("ja", "ko")
-        distance, language = (0, token.kind) if is_one else (distance + len(token.text), language)
+    end, language = 0, ""
+    for kind, offset, end_of_token in zip(kinds, offsets, offsets[1:], strict=False):
+        found.append((offset - end, language))
+        if kind in ("ja", "ko"):
+            end, language = end_of_token, kind
     return found
 
 
-def _is_chinese_beside_kana(clause: list[_Token], i: int) -> bool:
-    run = clause[i].text
-    before, after = _beside(clause, i, -1), _beside(clause, i, 1)
+def _is_chinese_beside_kana(tokens: _Tokens, clause: slice, i: int) -> bool:
+    run = tokens.texts[i]
+    before, after = _beside(tokens, clause, i, -1), _beside(tokens, clause, i, 1)
     if after and run[-1] == "叫" and after[0] not in "ばびぶべぼん":
         return True
     if after and _PARTICLE_BEFORE_KANA.search(run):
@@ -330,14 +403,15 @@ def _is_chinese_beside_kana(clause: list[_Token], i: int) -> bool:
     return _chinese_score(run) >= 2
 
 
-def _beside(clause: list[_Token], i: int, step: int) -> str:
+def _beside(tokens: _Tokens, clause: slice, i: int, step: int) -> str:
     """The kana next to a run, looking past brackets and quotes, or nothing."""
     j = i + step
-    if 0 <= j < len(clause) and clause[j].kind == "other":
+    if clause.start <= j < clause.stop and tokens.kinds[j] == "other":
         j += step
-    return clause[j].text if 0 <= j < len(clause) and clause[j].kind == "ja" else ""
+    return tokens.texts[j] if clause.start <= j < clause.stop and tokens.kinds[j] == "ja" else ""
 
 
+@lru_cache(maxsize=4096)
 def _chinese_score(run: str) -> int:
     """0: nothing says Chinese, 1: one function word, 2: certain enough to stand beside kana."""
     rest = _SHARED_WORDS.sub("", run)
@@ -348,11 +422,11 @@ def _chinese_score(run: str) -> int:
 
 def is_chinese_only(run: str) -> bool:
     """Whether a character of the run is written in Chinese but not in Japanese (nor in Korean)."""
-    return any(_script_of(char) == "zh" for char in run)
+    return "zh" in map(_script_of, run)
 
 
 def _is_shinjitai(run: str) -> bool:
-    return any(_script_of(char) == "ja" for char in run)
+    return "ja" in map(_script_of, run)
 
 
 def _mixes_spellings(run: str) -> bool:
@@ -386,30 +460,30 @@ def _encodes(char: str, charset: str) -> bool:
     return _encodes_all(char, charset)
 
 
-def _inherit(clauses: list[list[_Token]], default: str) -> None:
+def _inherit(tokens: _Tokens, han: Sequence[Sequence[int]], default: str) -> None:
     """Gives undecided Han runs the language of their clause, then of the neighbouring clauses, then the default."""
-    decided = [_clause_language(clause) for clause in clauses]
-    for i, clause in enumerate(clauses):
-        undecided = [token for token in clause if token.kind == "han" and token.language is None]
-        if not undecided:
-            continue
-        language = decided[i] or _neighbour_language(clauses, decided, i) or _WITHOUT_HAN.get(default, default)
-        decided[i] = language
-        for token in undecided:
-            token.language = language
+    languages = tokens.languages
+    undecided = [[i for i in places if languages[i] is None] for places in han]
+    if not any(undecided):
+        return
+    decided = [_clause_language(tokens, number, places) for number, places in enumerate(han)]
+    for number, places in enumerate(undecided):
+        if places:
+            found = decided[number] or _neighbour_language(tokens.sentences, decided, number)
+            decided[number] = language = found or _WITHOUT_HAN.get(default, default)
+            for i in places:
+                languages[i] = language
 
 
-def _clause_language(clause: list[_Token]) -> str | None:
-    return next((token.language for token in clause if token.kind == "han" and token.language), None) or next(
-        (token.language for token in clause if token.language not in (None, "en")), None
-    )
+def _clause_language(tokens: _Tokens, number: int, han: Iterable[int]) -> str | None:
+    of_han = next(filter(None, map(tokens.languages.__getitem__, han)), None)
+    return of_han or next((x for x in tokens.languages[tokens.clause(number)] if x is not None and x != "en"), None)
 
 
-def _neighbour_language(clauses: list[list[_Token]], decided: list[str | None], i: int) -> str | None:
-    sentence = clauses[i][0].sentence
-    same = (decided[j] for j in _outward(i, len(clauses)) if clauses[j][0].sentence == sentence)
-    anywhere = (decided[j] for j in _outward(i, len(clauses)))
-    return next((language for language in same if language), None) or next((x for x in anywhere if x), None)
+def _neighbour_language(sentences: Sequence[int], decided: Sequence[str | None], i: int) -> str | None:
+    around = [j for j in _outward(i, len(decided)) if decided[j]]
+    same = next((decided[j] for j in around if sentences[j] == sentences[i]), None)
+    return same or next((decided[j] for j in around), None)
 
 
 def _outward(i: int, count: int, reach: int = 8) -> Iterator[int]:
@@ -421,73 +495,70 @@ def _outward(i: int, count: int, reach: int = 8) -> Iterator[int]:
             yield i + distance
 
 
-def _attach_digits(tokens: list[_Token]) -> None:
+def _attach_digits(tokens: _Tokens) -> None:
     """A number goes with the script that touches it, else with the Latin word before it, else with what follows."""
-    for i, token in enumerate(tokens):
-        if token.kind != "digits":
+    languages = tokens.languages
+    for i, kind in enumerate(tokens.kinds):
+        if kind != "digits":
             continue
-        before = tokens[i - 1] if i else None
-        after = tokens[i + 1] if i + 1 < len(tokens) else None
-        if before and before.language == "en":
-            token.language = "en"
-        elif after and after.language:
-            token.language = _after_number(tokens, i, after.language)
-        elif before and before.language:
-            token.language = before.language
+        before = languages[i - 1] if i else None
+        after = languages[i + 1] if i + 1 < len(languages) else None
+        if before == "en":
+            languages[i] = "en"
+        elif after:
+            languages[i] = _after_number(tokens, i, after)
+        elif before:
+            languages[i] = before
 
 
-def _after_number(tokens: list[_Token], i: int, language: str) -> str:
+def _after_number(tokens: _Tokens, i: int, language: str) -> str:
     """`iPhone 15降价` keeps 15 with the name; `3个iPhone` and `iPhone 3个` read it with the counter."""
-    named = i >= 2 and tokens[i - 1].text in (" ", "-") and tokens[i - 2].language == "en"
-    if named and language != "en" and tokens[i + 1].text[0] not in "个個台部年月日号元块块岁歳歳円개명년월일원":
+    named = i >= 2 and tokens.texts[i - 1] in (" ", "-") and tokens.languages[i - 2] == "en"
+    if named and language != "en" and tokens.texts[i + 1][0] not in "个個台部年月日号元块块岁歳歳円개명년월일원":
         return "en"
     return language
 
 
-def _attach_others(tokens: list[_Token]) -> None:
+def _attach_others(tokens: _Tokens) -> None:
     """Marks and numbers still undecided: opening marks look ahead, everything else takes what precedes it."""
+    languages, texts = tokens.languages, tokens.texts
     following: str | None = None
-    for token in reversed(tokens):
-        if token.language is None and token.kind == "other" and token.text[-1] in _OPENING:
-            token.language = following
-        elif token.language is not None:
-            following = token.language
-    previous = next((token.language for token in tokens if token.language), None)
-    for token in tokens:
-        if token.language is None:
-            token.language = previous
-        previous = token.language
-
-
-def _adopt_insertions(tokens: list[_Token], max_words: int) -> None:
-    for clause in _by_clause(tokens):
-        host = next((t.language for t in clause if t.kind in ("han", "ja", "ko")), None)
-        if host is None:
-            continue
-        for run in _latin_runs(clause):
-            if sum(token.kind == "en" for token in run) <= max_words:
-                for token in run:
-                    token.language = host
-
-
-def _latin_runs(clause: list[_Token]) -> Iterator[list[_Token]]:
-    run: list[_Token] = []
-    for token in clause:
-        if token.language == "en":
-            run.append(token)
-        elif run:
-            yield run
-            run = []
-    if run:
-        yield run
-
-
-def _merged(tokens: list[_Token], default: str) -> list[tuple[str, str]]:
-    merged: list[tuple[str, str]] = []
-    for token in tokens:
-        language = token.language or default
-        if merged and merged[-1][1] == language:
-            merged[-1] = merged[-1][0] + token.text, language
+    for i in range(len(texts) - 1, -1, -1):
+        if languages[i] is not None:
+            following = languages[i]
+        elif texts[i][-1] in _OPENING and tokens.kinds[i] == "other":
+            languages[i] = following
+    previous = next(filter(None, languages), None)
+    for i, language in enumerate(languages):
+        if language is None:
+            languages[i] = previous
         else:
-            merged.append((token.text, language))
+            previous = language
+
+
+def _adopt_insertions(tokens: _Tokens, max_words: int) -> None:
+    if "en" not in tokens.kinds:
+        return
+    for start, end in pairwise(tokens.clauses):
+        host = next((i for i in range(start, end) if tokens.kinds[i] in ("han", "ja", "ko")), None)
+        if host is not None:
+            for first, last in _latin_runs(tokens.languages, start, end):
+                if tokens.kinds[first:last].count("en") <= max_words:
+                    tokens.languages[first:last] = [tokens.languages[host]] * (last - first)
+
+
+def _latin_runs(languages: Sequence[str | None], start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Start and end of each row of tokens in English."""
+    for language, run in groupby(languages[start:end]):
+        first, start = start, start + len(list(run))
+        if language == "en":
+            yield first, start
+
+
+def _merged(tokens: _Tokens, default: str) -> list[tuple[str, str]]:
+    merged: list[tuple[str, str]] = []
+    end = 0
+    for language, run in groupby(language or default for language in tokens.languages):
+        start, end = end, end + len(list(run))
+        merged.append(("".join(tokens.texts[start:end]), language))
     return merged
