@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.text import japanese
 from pipeline.text.inventory import text_symbols
 from pipeline.text.japanese import load_japanese, symbols
 from pipeline.text.japanese_numbers import numbers
@@ -97,3 +98,15 @@ def test_a_consonant_without_vowel_is_no_mora() -> None:
 @given(st.text(st.sampled_from("一二三四十百千万〇何年月日本人つ点ーっンぁヶ々あア犬鬱龘𠀀\n A"), max_size=24))
 def test_any_text_has_known_symbols(text: str) -> None:
     assert set(symbols(text)) <= set(text_symbols())
+
+
+@pytest.mark.parametrize("unit", ["これは三百六十本です", "すもももももも", "カタカナー行って、何で 々", "着\u3000い"])
+def test_a_repetitive_text_is_read_as_if_no_part_came_again(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = unit * 60
+    num_parts: list[int] = []
+    crossings = japanese._crossings
+    monkeypatch.setattr(japanese, "_crossings", lambda *args: num_parts.append(len(args)) or crossings(*args))
+    found = list(load_japanese().read(text))
+    assert num_parts, "the text does not count as repetitive"
+    monkeypatch.setattr(japanese, "_is_repetitive", lambda nodes: False)
+    assert list(load_japanese().read(text)) == found

@@ -3,12 +3,14 @@ from __future__ import annotations
 import random
 
 import numpy as np
+import pytest
 import torch
 
 from pipeline.runtime.session import make_session
+from pipeline.text import polyphone_batch
 from pipeline.text.phrases import PhraseTable
 from pipeline.text.polyphone import PolyphoneModel, Question, Vocabulary
-from pipeline.text.polyphone_batch import Window, is_long, packed
+from pipeline.text.polyphone_batch import Window, is_long, packed, shared
 from pipeline.text.segment import load_segmenter, tags_of
 from pipeline.training.text.batches import collate
 from pipeline.training.text.corpus import Labeller, Sentence, crop
@@ -169,3 +171,30 @@ def test_a_checkpoint_carries_its_vocabulary(tmp_path) -> None:
     loaded, vocabulary = load_checkpoint(tmp_path / "a.pt")
     assert vocabulary.to_json() == VOCABULARY.to_json()
     torch.testing.assert_close(loaded.state_dict(), network.state_dict())
+
+
+def test_equal_windows_are_one_with_the_places_of_all() -> None:
+    first, other = Window("重庆", b"\1\2", [1]), Window("很长", b"\1\2", [0, 1])
+    again = Window("重庆", b"\1\2", [0, 1])
+    distinct, order = shared([first, other, again])
+    assert [(window.text, list(window.places)) for window in distinct] == [("重庆", [0, 1]), ("很长", [0, 1])]
+    assert order.tolist() == [1, 2, 3, 0, 1]
+
+
+def test_rows_with_equal_neighbours_are_computed_once(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export(small_network(), VOCABULARY, tmp_path)
+    session = make_session(tmp_path / "polyphone.onnx", num_threads=1)
+    text = "重庆很长" * 24
+    tags = tags_of(["重庆", "很", "长"] * 24)
+    window, candidates = Window(text, tags, list(range(len(text)))), np.array([[3, 0, 2]] * len(text))
+
+    def pauses() -> tuple[int, np.ndarray]:
+        inputs = packed([window], VOCABULARY.encode, candidates)
+        bonus = np.zeros((len(text), 3, 1), np.float32)
+        return len(inputs["near_1"]), session.run({**inputs, "bonus": bonus}, ["pauses"])["pauses"]
+
+    num_shared, found = pauses()
+    monkeypatch.setattr(polyphone_batch, "_MIN_REPEATS", len(text))
+    num_rows, expected = pauses()
+    assert num_shared < num_rows / 4
+    np.testing.assert_allclose(found, expected, atol=1e-6)
