@@ -21,8 +21,8 @@ from pipeline.types import AudioChunk, DecodeState, SpeechTokens, Utterance
 
 WARM_UP_MAX_S = 1.0  # of speech in a chunk: where nothing is streamed, chunks have no length of their own
 # Where all share cores, audio of tokens that are there goes before more tokens. Ray's replicas begin with a niceness of
-# 15, so there the engine goes beyond the last niceness: it computes on what token2wav and all other programs leave.
-TOKEN2WAV_NICENESS, ENGINE_NICENESS = 0, 5
+# 15, and 19 is the last there is.
+TOKEN2WAV_NICENESS, ENGINE_NICENESS = 0, 4
 
 BUNDLED_PATH = Path(__file__).parent / "voices" / "bundled"
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 SYSTEM_ROOT = Path("/sys/devices/system")
-MAX_NICENESS = 19  # Linux has no higher one, but SCHED_IDLE has less weight still
 
 
 def num_threads_for(num_cpus: float | None, configured: int | None) -> int:
@@ -28,16 +27,13 @@ def num_threads_for(num_cpus: float | None, configured: int | None) -> int:
 
 
 def be_nice(niceness: int) -> None:
-    """Adds to the niceness of this thread, and of those that it starts; beyond MAX_NICENESS they are SCHED_IDLE's.
+    """Adds to the niceness of this thread, and of those that it starts; the kernel takes 19 for more.
 
     To Linux a thread is a process. Elsewhere it has no priority of its own, and nothing changes.
     """
     if niceness and sys.platform == "linux":
         thread = threading.get_native_id()
-        wanted = os.getpriority(os.PRIO_PROCESS, thread) + niceness
-        os.setpriority(os.PRIO_PROCESS, thread, min(wanted, MAX_NICENESS))
-        if wanted > MAX_NICENESS:
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # 0: this thread
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + niceness)
 
 
 def num_visible_cpus() -> int:
