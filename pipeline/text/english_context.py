@@ -134,11 +134,18 @@ _RULES: Mapping[str, Callable[[Place], str]] = {
 }
 
 
+@lru_cache(maxsize=1)
+def _dependent() -> frozenset[str]:
+    return frozenset((*_RULES, *heteronyms()))
+
+
 def contextual(text: str) -> Iterator[tuple[int, int, str]]:
     """Start, end and ARPAbet phones of the words of an English text whose reading depends on their neighbours."""
     for clause in _clauses(text):
         words = [match.group().lower().replace("’", "'") for match in clause]
         for k, match in enumerate(clause):
+            if words[k] not in _dependent() and match.group() != "A":
+                continue
             if (phones := _phones(Place(words, k), match.group())) is not None:
                 yield match.start(), match.end(), phones
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 
 from pipeline.text.phrases import DATA
 
@@ -53,32 +54,40 @@ class LetterModel:
         paths: list[_Path] = [(0.0, BEGIN)]
         for letter in word[:MAX_LETTERS]:
             if graphones := self._sounds.get(letter):
-                paths = sorted(self._extended(paths, graphones), reverse=True)[:BEAM]
-        _, best = max(self._extended(paths, END))
+                paths = self._extended(paths, graphones)
+        _, best = self._extended(paths, END)[0]
         return one_stress([phone for graphone in best[1:-1] for phone in self._phones[graphone]])
 
     def _extended(self, paths: Sequence[_Path], graphones: str) -> list[_Path]:
-        """Each path with each of the graphones."""
-        return [
-            (score + change, before + graphone)
-            for score, before in paths
-            for graphone, change in zip(graphones, self._scores(before[-self._history :], graphones), strict=True)
+        """The likeliest ways to go on with one of the graphones, the best first."""
+        totals = [[score + change for change in self._changes(before, graphones)] for score, before in paths]
+        least = sorted(chain.from_iterable(totals), reverse=True)[:BEAM][-1]
+        rows = zip(paths, totals, strict=True)
+        longer = [
+            (total, before + graphone)
+            for (_, before), row in rows
+            if max(row) >= least
+            for total, graphone in zip(row, graphones, strict=True)
+            if total >= least
         ]
+        return sorted(longer, reverse=True)[:BEAM]
+
+    def _changes(self, before: str, graphones: str) -> tuple[float, ...]:
+        return self._scores(before[-self._history :], graphones)
 
     def _scores_after(self, history: str, graphones: str) -> tuple[float, ...]:
-        """Of each graphone, by the longest context that is known to come before it."""
-        rows = [row for start in range(len(history) + 1) if (row := self._rows.get(history[start:])) is not None]
-        return tuple([_score(rows, graphone) for graphone in graphones])
-
-
-def _score(rows: Sequence[str], graphone: str) -> float:
-    """Log probability by the first row that has the graphone; the last row has all of them."""
-    total = 0.0
-    for row in rows:
-        if (place := row.find(graphone, 1)) > 0:
-            return total + _WEIGHTS[row[place + 1]]
-        total += _WEIGHTS[row[0]]
-    return total
+        """Log probability of each graphone, by the longest context known to come before it that it is known after."""
+        scores: dict[str, float] = {}
+        total, missing = 0.0, list(graphones)
+        for start in range(len(history) + 1):
+            if (row := self._rows.get(history[start:])) is None:
+                continue
+            for graphone in missing:
+                if (place := row.find(graphone, 1)) > 0:
+                    scores[graphone] = total + _WEIGHTS[row[place + 1]]
+            missing = [graphone for graphone in missing if graphone not in scores]
+            total += _WEIGHTS[row[0]]
+        return tuple([scores.get(graphone, total) for graphone in graphones])
 
 
 def one_stress(phones: Sequence[str]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
+from itertools import groupby
 from types import MappingProxyType
 
 from pipeline.text import korean
@@ -19,7 +20,6 @@ from pipeline.types import F32
 
 CHINESE = "zh"
 _GIVEN = "\ufffd"  # in the place of a character that has a reading, and between parts
-_APART = -1
 
 Row = tuple[Reading, Source]
 
@@ -80,19 +80,34 @@ def _is_known(syllable: str) -> bool:
 
 def _with_readings(script: Script, language: str, read: Callable[[str], list[Row]]) -> Script:
     """The script with readings in all parts of one language, which are read at once, apart from each other."""
-    rows: list[Row] = list(zip(script.readings, script.sources, strict=True))
-    places: list[int] = []
-    for k, of_part in enumerate(script.languages):
+    parts = _parts_in(script, language)
+    found = read(_GIVEN.join(_open_text(script[start:end]) for start, end in parts))
+    readings, sources = list(script.readings), list(script.sources)
+    position = 0
+    for start, end in parts:
+        for k, (reading, source) in enumerate(found[position : position + end - start], start):
+            if reading is not None:
+                readings[k], sources[k] = reading, source
+        position += end - start + len(_GIVEN)
+    return Script(script.text, script.languages, tuple(readings), tuple(sources))
+
+
+def _parts_in(script: Script, language: str) -> list[tuple[int, int]]:
+    """Start and end of each part in a language."""
+    parts: list[tuple[int, int]] = []
+    end = 0
+    for of_part, chars in groupby(script.languages):
+        start, end = end, end + len(list(chars))
         if of_part == language:
-            places.append(k)
-        elif places and places[-1] != _APART:
-            places.append(_APART)
-    text = "".join(script.text[k] if k != _APART and script.readings[k] is None else _GIVEN for k in places)
-    for k, row in zip(places, read(text), strict=True):
-        if k != _APART and row[0] is not None:
-            rows[k] = row
-    readings, sources = zip(*rows, strict=True)
-    return Script(script.text, script.languages, readings, sources)
+            parts.append((start, end))
+    return parts
+
+
+def _open_text(script: Script) -> str:
+    if not script.has_readings:
+        return script.text
+    rows = zip(script.text, script.readings, strict=True)
+    return "".join([char if reading is None else _GIVEN for char, reading in rows])
 
 
 def _japanese(text: str) -> list[Row]:

@@ -47,7 +47,7 @@ class Script:
 
     @property
     def has_readings(self) -> bool:
-        return any(reading is not None for reading in self.readings)
+        return self.readings.count(None) < len(self.readings)
 
     def pieces(self, texts: Iterable[str]) -> Iterator[Script]:
         """The script of each piece. Pieces hold the text in order, but for white space and marks that stood alone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain, count, repeat
 
 SINGLE, BEGIN, MIDDLE, END = range(4)  # tags: a character is a word, or begins, continues or ends one
 _AS_FIRST = bytes.maketrans(bytes([MIDDLE, END]), bytes([BEGIN, SINGLE]))
@@ -33,10 +34,7 @@ def load_segmenter() -> Segmenter:
 
 def numbers_of(words: Iterable[str]) -> list[int]:
     """For each character, the number of its word."""
-    word_of: list[int] = []
-    for number, word in enumerate(words):
-        word_of += [number] * len(word)
-    return word_of
+    return list(chain.from_iterable(map(repeat, count(), map(len, words))))
 
 
 def tags_of(words: Iterable[str]) -> bytes:

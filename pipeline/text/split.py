@@ -10,7 +10,7 @@ import math
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from pipeline.text.spans import HAN_CLASS, HANGUL_CLASS, KANA_CLASS
@@ -34,7 +34,8 @@ _MARK = re.compile(rf"(?P<line>\n\s*)|(?P<sentence>{_SENTENCE_MARK.pattern})|(?P
 _UNBREAKABLE = re.compile(r"[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ_@%&=+#~/'’?-]|[.,:!](?=[A-Za-z0-9_/])|[·](?=[A-Za-z0-9]))*")
 # Control tokens of the language model (<|endoftext|>) are not text, whoever typed them.
 _CONTROL = re.compile(r"<\|[^|<>\n]{0,40}\|>|<\||\|>")
-_OPENING = re.compile(r"[“‘「『《〈（(【\[〔{＜<$¥￥€£#@+-]")
+_TOKEN = re.compile(f"{_UNBREAKABLE.pattern}|.", re.S)
+_OPENING = "“‘「『《〈（(【[〔{＜<$¥￥€£#@+-"
 _MARKS = "，。、；：？！…—～,.;:?!)]}”’」』》〉）】〕"
 _NO_START = _MARKS + "％%°℃々ー的了着过地得们吗呢吧"
 _ABBREVIATIONS = frozenset(
@@ -250,14 +251,12 @@ def _clauses(sentence: str) -> Iterator[tuple[str, int]]:
 
 
 def _words(clause: _Atom, limit: float, unit: float, word_ends: Iterable[int] | None) -> Iterator[_Atom]:
-    ends = None if word_ends is None else set(word_ends)
-    tokens = _with_marks(_tokens(clause.text, int(limit / unit)))
-    position = 0
-    for i, token in enumerate(tokens):
-        position += len(token)
-        following = tokens[i + 1] if i + 1 < len(tokens) else ""
-        strength = clause.strength if not following else _strength_between(token, following, position, ends)
-        yield _Atom(token, len(token.rstrip(_MARKS)) * unit, strength)
+    tokens = _tokens(clause.text, int(limit / unit))
+    if any(mark in clause.text for mark in _MARKS):
+        tokens = _with_marks(tokens)
+    strengths = [*_strengths(tokens, word_ends), clause.strength]
+    lengths = [len(token.rstrip(_MARKS)) * unit for token in tokens]
+    yield from map(_Atom._make, zip(tokens, lengths, strengths, strict=True))
 
 
 def _with_marks(tokens: Iterable[str]) -> list[str]:
@@ -271,26 +270,36 @@ def _with_marks(tokens: Iterable[str]) -> list[str]:
     return joined
 
 
-def _tokens(text: str, max_chars: int) -> Iterator[str]:
+def _tokens(text: str, max_chars: int) -> list[str]:
     """Words, numbers and addresses whole (cut only when longer than a piece), everything else by character."""
-    position = 0
-    while position < len(text):
-        match = _UNBREAKABLE.match(text, position)
-        end = match.end() if match else position + 1
-        for start in range(position, end, max_chars):
-            yield text[start : min(start + max_chars, end)]
-        position = end
+    tokens: list[str] = _TOKEN.findall(text)
+    if max(map(len, tokens)) <= max_chars:
+        return tokens
+    return [token[k : k + max_chars] for token in tokens for k in range(0, len(token), max_chars)]
 
 
-def _strength_between(token: str, following: str, position: int, ends: set[int] | None) -> int:
-    if following[0] in _NO_START or _OPENING.match(token) or following.isspace():
-        return ANYWHERE
-    if ends is not None:
-        return WORD if position in ends else ANYWHERE
+def _strengths(tokens: Sequence[str], word_ends: Iterable[int] | None) -> list[int]:
+    """How good a break between one token and the next is."""
+    pairs = pairwise(tokens)
+    if word_ends is None:
+        return [_strength_between(token, following) for token, following in pairs]
+    is_end = map(frozenset(word_ends).__contains__, accumulate(map(len, tokens)))
+    return [
+        WORD if is_one and _may_part(token, following) else ANYWHERE
+        for (token, following), is_one in zip(pairs, is_end, strict=False)
+    ]
+
+
+def _may_part(token: str, following: str) -> bool:
+    return not (following[0] in _NO_START or token[0] in _OPENING or following.isspace())
+
+
+def _strength_between(token: str, following: str) -> int:
+    """Without the ends of words, which the text has blanks for."""
     touches_number = (token[-1].isdecimal() and following[0].isalnum()) or (
         following[0].isdecimal() and token[-1].isalnum()
     )
-    return ANYWHERE if touches_number else WORD
+    return WORD if _may_part(token, following) and not touches_number else ANYWHERE
 
 
 def _clauses_of_first(atoms: list[_Atom], limit: float, unit: float) -> list[_Atom]:
@@ -323,42 +332,51 @@ def _packed_line(atoms: list[_Atom], limit: float, first_limit: float | None) ->
     starts = [0] * len(costs)
     for end in range(1, len(costs)):
         penalty = _PENALTIES[LINE if end == len(atoms) else atoms[end - 1].strength]
-        offset, least = offsets[end], math.inf
+        offset, least, best = offsets[end], math.inf, 0
         for start in _candidates(offsets, strong, end, limit):
-            allowed = first_limit if start == 0 and first_limit is not None else limit
-            cost = costs[start] + _cost(offset - offsets[start], allowed, penalty)
+            if start == 0 and first_limit is not None:
+                cost = _cost(offset, first_limit, penalty)
+            else:
+                cost = costs[start] + _cost(offset - offsets[start], limit, penalty)
             if cost < least:
-                least, starts[end] = cost, start
-        costs[end] = least
+                least, best = cost, start
+        costs[end], starts[end] = least, best
     return _joined(atoms, starts)
 
 
 def _coalesced(atoms: list[_Atom], limit: float) -> list[_Atom]:
     """Atoms too short to matter join the next one, so that the breaks to weigh are few."""
     joined: list[_Atom] = []
+    parts: list[str] = []  # of the last one
+    length, strength = 0.0, LINE
     for atom in atoms:
-        if joined and _is_negligible(joined[-1], atom, limit):
-            last = joined[-1]
-            joined[-1] = _Atom(last.text + atom.text, last.length + atom.length, atom.strength)
+        if parts and _is_negligible(length, strength, atom.length, limit):
+            parts.append(atom.text)
+            length += atom.length
         else:
-            joined.append(atom)
-    return joined
+            if parts:
+                joined.append(_Atom("".join(parts), length, strength))
+            parts, length = [atom.text], atom.length
+        strength = atom.strength
+    return [*joined, _Atom("".join(parts), length, strength)]
 
 
-def _is_negligible(atom: _Atom, following: _Atom, limit: float) -> bool:
-    if atom.length + following.length > limit / 4:
+def _is_negligible(length: float, strength: int, following: float, limit: float) -> bool:
+    if length + following > limit / 4:
         return False
-    return atom.strength == ANYWHERE or (atom.strength < SENTENCE and atom.length < limit / 32)
+    return strength == ANYWHERE or (strength < SENTENCE and length < limit / 32)
 
 
-def _candidates(offsets: list[float], strong: list[int], end: int, limit: float) -> Iterator[int]:
+def _candidates(offsets: list[float], strong: list[int], end: int, limit: float) -> list[int]:
     """Where a piece that ends here may start: any break for a piece over half full, else only a good break."""
     longest = min(bisect_left(offsets, offsets[end] - limit - _ROUNDING, 0, end), end - 1)
     half_full = bisect_left(offsets, offsets[end] - limit / 2, longest, end)
-    yield from range(longest, half_full)
-    yield from strong[bisect_left(strong, half_full) : bisect_left(strong, end)]
+    starts = list(range(longest, half_full))
+    if strong:
+        starts += strong[bisect_left(strong, half_full) : bisect_left(strong, end)]
     if half_full < end:
-        yield 0 if longest == 0 else end - 1
+        starts.append(0 if longest == 0 else end - 1)
+    return starts
 
 
 def _cost(length: float, limit: float, penalty: float) -> float:
