@@ -73,14 +73,18 @@ class LetterModel:
         return sorted(longer, reverse=True)[:BEAM]
 
     def _changes(self, before: str, graphones: str) -> tuple[float, ...]:
-        return self._scores(before[-self._history :], graphones)
+        """Log probability of each graphone after others, of which the longest known context counts."""
+        context = before[-self._history :]
+        while context and context not in self._rows:
+            context = context[1:]
+        return self._scores(context, graphones)
 
-    def _scores_after(self, history: str, graphones: str) -> tuple[float, ...]:
-        """Log probability of each graphone, by the longest context known to come before it that it is known after."""
+    def _scores_after(self, context: str, graphones: str) -> tuple[float, ...]:
+        """By the longest end of the context that each graphone is known to come after."""
         scores: dict[str, float] = {}
         total, missing = 0.0, list(graphones)
-        for start in range(len(history) + 1):
-            if (row := self._rows.get(history[start:])) is None:
+        for start in range(len(context) + 1):
+            if (row := self._rows.get(context[start:])) is None:
                 continue
             for graphone in missing:
                 if (place := row.find(graphone, 1)) > 0:

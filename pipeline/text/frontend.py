@@ -30,6 +30,7 @@ from pipeline.types import F32, SpeechRequest, Utterance
 Read = Callable[[Script, Sequence[Question]], tuple[Script, list[F32]]]
 
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
+_NOTHING = Script.plain("", "")
 PAUSE = "|"  # a short silence, in the text of a tokenizer that has a symbol for it
 _WARM_UP = {
     "zh": "今天是2024年5月1日，重庆的GPU很快。",
@@ -62,6 +63,22 @@ class _Piece:
 
     script: Script
     text_ids: tuple[int, ...]
+
+
+class _Reading:
+    """Reads a script when first asked about pauses, as one run of the model costs less than two."""
+
+    def __init__(self, read: Read, script: Script) -> None:
+        self._read = read
+        self.script = script
+        self._is_read = False
+
+    def ask(self, questions: Sequence[Question]) -> list[F32]:
+        if self._is_read:
+            return self._read(_NOTHING, questions)[1]
+        self.script, answers = self._read(self.script, questions)
+        self._is_read = True
+        return answers
 
 
 class Frontend:
@@ -152,11 +169,13 @@ class Frontend:
 
     def _split(self, script: Script, *, is_first: bool, with_pauses: bool) -> Iterator[_Piece]:
         first_length = self._config.first_piece_length if is_first else None
-        texts = split(script.text, self._config.max_piece_length, first_length, break_places)
+        reading = _Reading(self._read, script) if self._tokenizer.takes_readings else None
+        word_ends = partial(break_places, ask=reading.ask if reading else None)
+        texts = split(script.text, self._config.max_piece_length, first_length, word_ends)
         candidates = list(map(candidates_of, texts)) if with_pauses and self._has_pauses else []
-        if self._tokenizer.takes_readings:
-            script, pauses = self._read(script, [row.hidden for row in candidates])
-            script = with_context(script)
+        if reading is not None:
+            pauses = reading.ask([row.hidden for row in candidates])
+            script = with_context(reading.script)
         parts = script.pieces(texts)
         if candidates:
             marks = [row.chosen(found) for row, found in zip(candidates, pauses, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -14,6 +14,8 @@ from pipeline.text.polyphone import Question
 from pipeline.text.pronounce import load_pronouncer
 from pipeline.text.segment import load_segmenter, tags_of
 from pipeline.types import F32
+
+Ask = Callable[[Sequence[Question]], list[F32]]
 
 MIN_PAUSE = 0.3  # probability from which a place counts as a pause: best F1 on held-out text
 SURE_PAUSE = 0.4  # probability from which a silence is worth it: of 10 such places a writer put a mark at 9
@@ -27,24 +29,27 @@ MIN_HANZI = 0.2  # of a clause's characters; with fewer it is not Chinese
 LONGEST_STRETCH = 40  # characters without a likely pause; in longer ones any word's end will do
 
 
-def pauses(texts: Sequence[str]) -> list[F32]:
+def pauses(texts: Sequence[str], ask: Ask | None = None) -> list[F32]:
     """f32 [T] of each text: for a character the probability of a pause after it; 0 inside a word and at the end."""
     pronouncer = load_pronouncer()
     words = list(map(pronouncer.segmenter.cut, texts))
     places = [[end - 1 for end in accumulate(map(len, cut))][:-1] for cut in words]
     asked = [Question(*row) for row in zip(texts, map(tags_of, words), places, strict=True)]
+    answers = (ask or pronouncer.model.pauses)(asked)
     spread = [np.zeros(len(text), np.float32) for text in texts]
-    for row, found, where in zip(spread, pronouncer.model.pauses(asked), places, strict=True):
+    for row, found, where in zip(spread, answers, places, strict=True):
         row[where] = found
     return spread
 
 
-def break_places(clauses: Sequence[str]) -> list[list[int]]:
+def break_places(clauses: Sequence[str], ask: Ask | None = None) -> list[list[int]]:
     """Positions after which clauses that are too long may be broken: likely pauses, word ends where those are rare.
+    `ask` has questions answered, by the model where it is None.
 
     In mostly foreign ones, whose pauses the model does not know, every word's end will do.
     """
-    found = iter(pauses(list(filter(_is_chinese, clauses))))
+    chinese = list(filter(_is_chinese, clauses))
+    found = iter(pauses(chinese, ask) if chinese else [])
     return [_places_of(next(found)) if _is_chinese(clause) else _word_ends(clause) for clause in clauses]
 
 

@@ -332,15 +332,18 @@ def _packed_line(atoms: list[_Atom], limit: float, first_limit: float | None) ->
     starts = [0] * len(costs)
     for end in range(1, len(costs)):
         penalty = _PENALTIES[LINE if end == len(atoms) else atoms[end - 1].strength]
-        offset, least, best = offsets[end], math.inf, 0
-        for start in _candidates(offsets, strong, end, limit):
-            if start == 0 and first_limit is not None:
-                cost = _cost(offset, first_limit, penalty)
-            else:
-                cost = costs[start] + _cost(offset - offsets[start], limit, penalty)
-            if cost < least:
-                least, best = cost, start
-        costs[end], starts[end] = least, best
+        offset, candidates = offsets[end], _candidates(offsets, strong, end, limit)
+        if offset - offsets[candidates[0]] > limit + _ROUNDING or 0 in (candidates[0], candidates[-1]):
+            limits = [limit if start or first_limit is None else first_limit for start in candidates]
+            lengths = [offset - offsets[start] for start in candidates]
+            added = [_cost(length, allowed, penalty) for length, allowed in zip(lengths, limits, strict=True)]
+            totals = [costs[start] + cost for start, cost in zip(candidates, added, strict=True)]
+        else:  # as `_cost` has it, without a call for each of them
+            shortfalls = [1.0 - (offset - offsets[start]) / limit for start in candidates]
+            rows = zip(candidates, shortfalls, strict=True)
+            totals = [costs[start] + (short * short + _PIECE_COST + penalty) for start, short in rows]
+        costs[end] = min(totals)
+        starts[end] = candidates[totals.index(costs[end])]
     return _joined(atoms, starts)
 
 
