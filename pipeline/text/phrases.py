@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DATA = files("pipeline.text") / "data"
 
+_ANYTHING, _NOT_ASCII = re.compile(r"[\s\S]+"), re.compile(r"[^\x00-\x7f]{2,}")
 _TARGET = re.compile("<([\u3400-\u9fff])>")
 
 Syllables = tuple[str | None, ...]  # tone-number syllables, one per character; None leaves it to others
@@ -45,6 +46,7 @@ class PhraseTable:
         for phrase in phrases:
             if len(phrase) > 1:
                 self._lengths[phrase[:2]] = self._lengths.get(phrase[:2], 0) | 1 << len(phrase)
+        self._has_ascii = any(min(pair).isascii() for pair in self._lengths)
 
     def matches(self, text: str, word_of: Sequence[int]) -> Iterator[Match]:
         """Phrases of `text`. `word_of[i]` numbers the word that character i belongs to.
@@ -52,10 +54,10 @@ class PhraseTable:
         A phrase lies inside one word or covers whole words, so that 了解 is not found in 为了|解决.
         """
         end = 0
-        for start, lengths in enumerate(map(self._lengths.get, map(add, text, text[1:]))):
-            if lengths and start >= end:
-                match = self._match_at(text, start, lengths, word_of)
-                if match:
+        for part in (_ANYTHING if self._has_ascii else _NOT_ASCII).finditer(text):
+            first, chars = part.start(), part.group()
+            for start, lengths in enumerate(map(self._lengths.get, map(add, chars, chars[1:])), first):
+                if lengths and start >= end and (match := self._match_at(text, start, lengths, word_of)):
                     yield match
                     end = match.end
 

@@ -37,6 +37,7 @@ _CONTROL = re.compile(r"<\|[^|<>\n]{0,40}\|>|<\||\|>")
 _TOKEN = re.compile(f"{_UNBREAKABLE.pattern}|.", re.S)
 _OPENING = "“‘「『《〈（(【[〔{＜<$¥￥€£#@+-"
 _MARKS = "，。、；：？！…—～,.;:?!)]}”’」』》〉）】〕"
+_ANY_MARK = re.compile(f"[{re.escape(_MARKS)}]")
 _NO_START = _MARKS + "％%°℃々ー的了着过地得们吗呢吧"
 _ABBREVIATIONS = frozenset(
     [
@@ -252,10 +253,12 @@ def _clauses(sentence: str) -> Iterator[tuple[str, int]]:
 
 def _words(clause: _Atom, limit: float, unit: float, word_ends: Iterable[int] | None) -> Iterator[_Atom]:
     tokens = _tokens(clause.text, int(limit / unit))
-    if any(mark in clause.text for mark in _MARKS):
+    spoken = tokens
+    if _ANY_MARK.search(clause.text):
         tokens = _with_marks(tokens)
+        spoken = [token.rstrip(_MARKS) for token in tokens]
     strengths = [*_strengths(tokens, word_ends), clause.strength]
-    lengths = [len(token.rstrip(_MARKS)) * unit for token in tokens]
+    lengths = [length * unit for length in map(len, spoken)]
     yield from map(_Atom._make, zip(tokens, lengths, strengths, strict=True))
 
 
@@ -335,13 +338,13 @@ def _packed_line(atoms: list[_Atom], limit: float, first_limit: float | None) ->
         offset, candidates = offsets[end], _candidates(offsets, strong, end, limit)
         if offset - offsets[candidates[0]] > limit + _ROUNDING or 0 in (candidates[0], candidates[-1]):
             limits = [limit if start or first_limit is None else first_limit for start in candidates]
-            lengths = [offset - offsets[start] for start in candidates]
-            added = [_cost(length, allowed, penalty) for length, allowed in zip(lengths, limits, strict=True)]
-            totals = [costs[start] + cost for start, cost in zip(candidates, added, strict=True)]
+            rows = zip(candidates, limits, strict=True)
+            totals = [costs[start] + _cost(offset - offsets[start], allowed, penalty) for start, allowed in rows]
         else:  # as `_cost` has it, without a call for each of them
-            shortfalls = [1.0 - (offset - offsets[start]) / limit for start in candidates]
-            rows = zip(candidates, shortfalls, strict=True)
-            totals = [costs[start] + (short * short + _PIECE_COST + penalty) for start, short in rows]
+            totals = [
+                costs[start] + ((short := 1.0 - (offset - offsets[start]) / limit) * short + _PIECE_COST + penalty)
+                for start in candidates
+            ]
         costs[end] = min(totals)
         starts[end] = candidates[totals.index(costs[end])]
     return _joined(atoms, starts)
@@ -370,16 +373,15 @@ def _is_negligible(length: float, strength: int, following: float, limit: float)
     return strength == ANYWHERE or (strength < SENTENCE and length < limit / 32)
 
 
-def _candidates(offsets: list[float], strong: list[int], end: int, limit: float) -> list[int]:
+def _candidates(offsets: list[float], strong: list[int], end: int, limit: float) -> Sequence[int]:
     """Where a piece that ends here may start: any break for a piece over half full, else only a good break."""
-    longest = min(bisect_left(offsets, offsets[end] - limit - _ROUNDING, 0, end), end - 1)
-    half_full = bisect_left(offsets, offsets[end] - limit / 2, longest, end)
-    starts = list(range(longest, half_full))
-    if strong:
-        starts += strong[bisect_left(strong, half_full) : bisect_left(strong, end)]
-    if half_full < end:
-        starts.append(0 if longest == 0 else end - 1)
-    return starts
+    offset = offsets[end]
+    longest = min(bisect_left(offsets, offset - limit - _ROUNDING, 0, end), end - 1)
+    half_full = bisect_left(offsets, offset - limit / 2, longest, end)
+    if half_full == end:
+        return range(longest, end)
+    after = strong[bisect_left(strong, half_full) : bisect_left(strong, end)] if strong else strong
+    return [*range(longest, half_full), *after, 0 if longest == 0 else end - 1]
 
 
 def _cost(length: float, limit: float, penalty: float) -> float:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+
+_NONE: tuple[int, ...] = ()
 
 
 class WordIndex:
@@ -13,23 +15,30 @@ class WordIndex:
         self._words = frozenset(words)
         lengths: dict[str, set[int]] = {}
         for word in self._words:
-            lengths.setdefault(word[0].lower(), set()).add(len(word))
-        self._lengths = {char: sorted(found, reverse=True) for char, found in lengths.items()}
+            lengths.setdefault(word[:2].lower(), set()).add(len(word))
+        self._lengths = {pair: sorted(found, reverse=True) for pair, found in lengths.items()}
         self._start = _start_pattern(word[0] for word in self._words)
 
     def starts(self, text: str) -> list[int]:
         """Where a word could begin."""
-        return [match.start() for match in self._start.finditer(text)]
+        starts = [match.start() for match in self._start.finditer(text)]
+        return [start for start in starts if self._lengths_at(text, start)]
 
     def at(self, text: str, start: int) -> Iterator[tuple[int, str]]:
         """(end, word) of the words that begin at `start`; Latin words and numbers match whole."""
-        for length in self._lengths[text[start].lower()]:
+        for length in self._lengths_at(text, start):
             end = start + length
             written = text[start:end]
             for word in (written, written.lower()):
                 if word in self._words and len(written) == length and _is_boundary(text, end):
                     yield end, word
                     break
+
+    def _lengths_at(self, text: str, start: int) -> Sequence[int]:
+        """Of words with the two characters that are there, and of words that are the first one."""
+        pair = text[start : start + 2].lower()
+        longer, single = self._lengths.get(pair, _NONE), self._lengths.get(pair[:1], _NONE)
+        return [*longer, *single] if single and len(pair) > 1 else longer
 
 
 _LATIN = "".join(filter(str.isalnum, map(chr, range(0x250))))  # to the end of Latin Extended-B, before IPA
