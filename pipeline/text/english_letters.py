@@ -6,9 +6,9 @@ A letter with what it sounds like is a graphone (Bisani and Ney 2008); their n-g
 from __future__ import annotations
 
 import gzip
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import chain
 
 from pipeline.text.phrases import DATA
 
@@ -60,12 +60,12 @@ class LetterModel:
 
     def _extended(self, paths: Sequence[_Path], graphones: str) -> list[_Path]:
         """The likeliest ways to go on with one of the graphones, the best first."""
-        totals = [[score + change for change in self._changes(before, graphones)] for score, before in paths]
-        least = sorted(chain.from_iterable(totals), reverse=True)[:BEAM][-1]
-        rows = zip(paths, totals, strict=True)
+        rows = [[score + change for change in self._changes(before, graphones)] for score, before in paths]
+        enough = sorted(rows[0], reverse=True)[:BEAM]
+        least = enough[-1] if len(enough) == BEAM else -math.inf  # what is below is not among the likeliest
         longer = [
             (total, before + graphone)
-            for (_, before), row in rows
+            for (_, before), row in zip(paths, rows, strict=True)
             if max(row) >= least
             for total, graphone in zip(row, graphones, strict=True)
             if total >= least
@@ -82,14 +82,16 @@ class LetterModel:
     def _scores_after(self, context: str, graphones: str) -> tuple[float, ...]:
         """By the longest end of the context that each graphone is known to come after."""
         scores: dict[str, float] = {}
-        total, missing = 0.0, list(graphones)
+        total, missing = 0.0, set(graphones)
         for start in range(len(context) + 1):
             if (row := self._rows.get(context[start:])) is None:
                 continue
-            for graphone in missing:
-                if (place := row.find(graphone, 1)) > 0:
-                    scores[graphone] = total + _WEIGHTS[row[place + 1]]
-            missing = [graphone for graphone in missing if graphone not in scores]
+            known = row[1::2]
+            fewer, others = (known, missing) if len(known) < len(missing) else (missing, known)
+            found = [graphone for graphone in fewer if graphone in others]
+            for graphone in found:
+                scores[graphone] = total + _WEIGHTS[row[row.index(graphone, 1) + 1]]
+            missing.difference_update(found)
             total += _WEIGHTS[row[0]]
         return tuple([scores.get(graphone, total) for graphone in graphones])
 
