@@ -131,9 +131,9 @@ class PolyphoneModel:
         if not windows:
             return {}, [np.zeros(0, np.float32)] * len(pauses)
         rows = [self.vocabulary.rows[text[k]] for k in places]
-        windows, order = shared(windows)
+        distinct, order = shared(windows)
         best, probabilities = self._run(
-            windows, order[: len(places)], self.vocabulary.padded[rows], self._bonus(rows, map(hints.get, places))
+            distinct, order[: len(places)], self.vocabulary.padded[rows], self._bonus(rows, map(hints.get, places))
         )
         probabilities = probabilities[order]
         ends = accumulate((len(asked.places) for asked in pauses), initial=len(places))

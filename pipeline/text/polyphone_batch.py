@@ -21,7 +21,8 @@ from pipeline.types import I64
 DILATIONS = (1, 3, 9)  # of the network's convolutions, in order
 _REACH = DILATIONS[-1]
 _OFFSETS = {dilation: np.array([-dilation, 0, dilation]) for dilation in DILATIONS}
-_MIN_REPEATS = 8  # rows for each kind of them, from which it is worth it to look for equal ones
+_MIN_ROWS = 64  # from which it is worth it to look for equal ones,
+_MIN_REPEATS = 8  # and from which rows for each kind of them
 _ID_BITS = 20  # of the number of a kind of row: a text has some thousands of them
 _RUN_COST = 300  # rows of the recurrent layer that take as long as one more run
 
@@ -50,13 +51,13 @@ def is_long(windows: Sequence[Window]) -> list[bool] | None:
     return [2 * length >= longest for length in lengths]
 
 
-def shared(windows: Sequence[Window]) -> tuple[list[Window], I64]:
+def shared(windows: Sequence[Window]) -> tuple[Sequence[Window], I64]:
     """The distinct windows with all their places, and where each place of `windows` is among theirs."""
+    if len({(window.text, window.tags) for window in windows}) == len(windows):
+        return windows, np.arange(sum(len(window.places) for window in windows))
     places_of: dict[tuple[str, bytes], set[int]] = {}
     for window in windows:
         places_of.setdefault((window.text, window.tags), set()).update(window.places)
-    if len(places_of) == len(windows):
-        return list(windows), np.arange(sum(len(window.places) for window in windows))
     distinct = [Window(text, tags, sorted(places)) for (text, tags), places in places_of.items()]
     first_of = accumulate((len(window.places) for window in distinct), initial=0)
     ranks = {
@@ -96,6 +97,8 @@ def packed(
 
 def _kinds(characters: I64, tags: I64) -> I64 | None:
     """i64 [N]: one more than the number of the first row that is equal; None where few rows are."""
+    if len(characters) < _MIN_ROWS:
+        return None
     rows = characters * 4 + tags
     kinds, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
     return first[inverse] + 1 if _MIN_REPEATS * len(kinds) < len(rows) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from types import MappingProxyType
@@ -37,32 +37,44 @@ def pronounce_and_ask(
     script: Script, pauses: Sequence[Question], languages: Collection[str] = (CHINESE, "ja", "ko", "yue")
 ) -> tuple[Script, list[F32]]:
     """As `pronounce`, and the answers to questions about pauses, by the same run of the model."""
-    places = _open_hanzi(script) if CHINESE in languages else []
+    runs = _runs(script)
+    places = _open_hanzi(script, runs[CHINESE]) if CHINESE in languages and CHINESE in runs else []
     if places:
         script, answers = _with_chinese(script, places, pauses)
     else:
         answers = load_pronouncer().model.pauses(pauses) if pauses else []
     for language, read in READERS.items():
-        if language in languages and language in script.languages:
-            script = _with_readings(script, language, read)
+        if language in languages and language in runs:
+            script = _with_readings(script, runs[language], read)
     return script, answers
 
 
-def _open_hanzi(script: Script) -> list[int]:
+def _runs(script: Script) -> dict[str, list[slice]]:
+    """The parts in each language."""
+    runs: dict[str, list[slice]] = {}
+    end = 0
+    for language, chars in groupby(script.languages):
+        start, end = end, end + len(list(chars))
+        runs.setdefault(language, []).append(slice(start, end))
+    return runs
+
+
+def _open_hanzi(script: Script, runs: Iterable[slice]) -> list[int]:
     """Where a Chinese character has no reading."""
     return [
         k
-        for k, (char, language, reading) in enumerate(zip(script.text, script.languages, script.readings, strict=True))
-        if reading is None and language == CHINESE and "\u3400" <= char <= "\u9fff"  # as `is_hanzi`
+        for run in runs
+        for k, (char, reading) in enumerate(zip(script.text[run], script.readings[run], strict=True), run.start)
+        if reading is None and "\u3400" <= char <= "\u9fff"  # as `is_hanzi`
     ]
 
 
 def _with_chinese(script: Script, places: Sequence[int], pauses: Sequence[Question]) -> tuple[Script, list[F32]]:
     read = load_pronouncer().read(script.text, pauses)
-    syllables = [
-        given if given and _is_known(given) else found
-        for given, found in zip(script.readings, read.syllables, strict=True)
-    ]
+    syllables = read.syllables
+    if script.has_readings:
+        pairs = zip(script.readings, syllables, strict=True)
+        syllables = [given if given and _is_known(given) else found for given, found in pairs]
     spoken = load_sandhi().spoken(script.text, syllables, read.word_of)
     readings, sources = list(script.readings), list(script.sources)
     for k in places:
@@ -78,36 +90,25 @@ def _is_known(syllable: str) -> bool:
     return not syllable or base in known_syllables() or base.removesuffix("r") in known_syllables()
 
 
-def _with_readings(script: Script, language: str, read: Callable[[str], list[Row]]) -> Script:
+def _with_readings(script: Script, runs: Sequence[slice], read: Callable[[str], list[Row]]) -> Script:
     """The script with readings in all parts of one language, which are read at once, apart from each other."""
-    parts = _parts_in(script, language)
-    found = read(_GIVEN.join(_open_text(script[start:end]) for start, end in parts))
+    text = _GIVEN.join([_open_text(script, run) for run in runs])
+    rows = iter(read(text + _GIVEN if runs[-1].stop < len(script.text) else text))
     readings, sources = list(script.readings), list(script.sources)
-    position = 0
-    for start, end in parts:
-        for k, (reading, source) in enumerate(found[position : position + end - start], start):
+    for run in runs:
+        for k, (reading, source) in zip(range(run.start, run.stop), rows, strict=False):
             if reading is not None:
                 readings[k], sources[k] = reading, source
-        position += end - start + len(_GIVEN)
+        next(rows, None)
     return Script(script.text, script.languages, tuple(readings), tuple(sources))
 
 
-def _parts_in(script: Script, language: str) -> list[tuple[int, int]]:
-    """Start and end of each part in a language."""
-    parts: list[tuple[int, int]] = []
-    end = 0
-    for of_part, chars in groupby(script.languages):
-        start, end = end, end + len(list(chars))
-        if of_part == language:
-            parts.append((start, end))
-    return parts
-
-
-def _open_text(script: Script) -> str:
-    if not script.has_readings:
-        return script.text
-    rows = zip(script.text, script.readings, strict=True)
-    return "".join([char if reading is None else _GIVEN for char, reading in rows])
+def _open_text(script: Script, run: slice) -> str:
+    """A part with a sign in the place of each character that has a reading."""
+    text, readings = script.text[run], script.readings[run]
+    if readings.count(None) == len(text):
+        return text
+    return "".join(char if reading is None else _GIVEN for char, reading in zip(text, readings, strict=True))
 
 
 def _japanese(text: str) -> list[Row]:
