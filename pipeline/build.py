@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from pipeline.acoustic.engine import Engine, LocalAcousticModel
@@ -11,6 +12,7 @@ from pipeline.acoustic.speech_lm import OnnxSpeechLM
 from pipeline.config import BUNDLED_VOICE, ModelConfig, ServiceConfig
 from pipeline.errors import BundleError
 from pipeline.runtime.bundle import Bundle, Precision
+from pipeline.runtime.core_claims import machine_claims
 from pipeline.runtime.prepared import usual_places
 from pipeline.runtime.threads import num_threads_for
 from pipeline.synthesizer import Synthesizer
@@ -73,6 +75,7 @@ def build_engine(config: ServiceConfig, bundle: Bundle, num_threads: int, *, nic
         prefill_batch_size=acoustic.admission_batch_size,
         prefill_chunk=acoustic.prefill_chunk,
         niceness=niceness,
+        may_step=partial(machine_claims().are_free, num_threads),
     )
 
 
@@ -80,7 +83,9 @@ def build_token2wav(config: ServiceConfig, bundle: Bundle, num_threads: int) -> 
     """Warm for the first two windows of an utterance; later ones differ in nothing but their length."""
     precision = precision_of(config.model, bundle)
     profile = config.token2wav.profile or bundle.manifest.flow.profile
-    token2wav = OnnxToken2Wav(bundle, precision, num_threads, profile=profile, niceness=TOKEN2WAV_NICENESS)
+    token2wav = OnnxToken2Wav(
+        bundle, precision, num_threads, profile=profile, niceness=TOKEN2WAV_NICENESS, claims=machine_claims()
+    )
     chunks = config.acoustic.chunks
     groups_s = [min(chunks.first_s, WARM_UP_MAX_S), min(chunks.first_s * chunks.growth, WARM_UP_MAX_S)]
     token2wav.warm_up(groups_s)

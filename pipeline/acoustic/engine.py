@@ -12,7 +12,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from pipeline.types import F32, I64, SpeechTokens, Utterance
 logger = logging.getLogger(__name__)
 
 IDLE_WAIT_S = 0.5  # an idle engine still beats this often
+MAX_YIELD_S, YIELD_POLL_S = 0.5, 0.002
 
 _Inbox = queue.SimpleQueue[Sequence[SpeechSequence]]
 
@@ -49,6 +50,7 @@ class Engine:
             short ones.
         niceness: added to that of the engine's thread (Linux), so that what was begun before is finished first by whom
             the cores are shared with.
+        may_step: whether to go on; while it says no, the engine waits before each step, MAX_YIELD_S at most.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Engine:
         prefill_batch_size: int = 4,
         prefill_chunk: int = 64,
         niceness: int = 0,
+        may_step: Callable[[], bool] = lambda: True,
     ) -> None:
         self._lm = lm
         self._spec = spec
@@ -72,6 +75,7 @@ class Engine:
         self._max_queued = max_queued
         self._prefill_chunk = prefill_chunk
         self._niceness = niceness
+        self._may_step = may_step
         self._parts: Iterator[F32 | None] = iter(())  # of the prefill that is under way
         self._scheduler: Scheduler[SpeechSequence] = Scheduler(max_batch_size, prefill_batch_size)
         self._inbox: _Inbox = queue.SimpleQueue()
@@ -172,6 +176,7 @@ class Engine:
             while not self._is_closing:
                 self._beat_at = time.monotonic()
                 self._receive()
+                self._yield()
                 self._step()
         except Exception:
             logger.exception("the acoustic engine stopped")
@@ -188,6 +193,22 @@ class Engine:
                 arrivals = self._inbox.get_nowait()
         except queue.Empty:
             return
+
+    def _yield(self) -> None:
+        """Leaves the cores to more urgent work: none of ours is while all who run have sent something to be heard.
+
+        It ends, as no new tokens bring no new first audio.
+        """
+        until = time.monotonic() + MAX_YIELD_S
+        while self._can_wait() and not (self._may_step() or self._is_closing or time.monotonic() >= until):
+            time.sleep(YIELD_POLL_S)
+
+    def _can_wait(self) -> bool:
+        running, begun = self._scheduler.running, self._scheduler.begun
+        next_ones = self._scheduler.waiting[: self._max_batch_size - len(running)]
+        return bool(running) and not any(
+            sequence.is_awaited for sequence in (*running, *next_ones, *((begun,) if begun else ()))
+        )
 
     def _schedule(self, arrivals: Sequence[SpeechSequence]) -> None:
         for sequence in arrivals:

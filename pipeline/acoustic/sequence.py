@@ -47,6 +47,11 @@ class SpeechSequence:
     def is_abandoned(self) -> bool:
         return self.stream.is_closed
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether its client has heard nothing yet, and nothing is on the way."""
+        return not (self.is_continuation or self.num_sent)
+
     def advance(self, logits: F32) -> SpeechTokens | None:
         """Draws the next token and sends the group that it completes.
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from threading import Condition
 from typing import Any, Generic, TypeVar
 
+from pipeline.runtime.core_claims import CoreClaims
 from pipeline.runtime.threads import be_nice
 
 Result = TypeVar("Result")
@@ -26,6 +27,7 @@ class _Order(Generic[Result]):
 
     job: Callable[[Lane], Result]
     future: Future[Result]
+    is_urgent: bool
 
 
 class LaneJobs:
@@ -35,11 +37,13 @@ class LaneJobs:
 
     Args:
         niceness: added to that of the threads (Linux).
+        claims: where a core for each lane is claimed as long as an urgent job is inside.
     """
 
-    def __init__(self, num_lanes: int, *, niceness: int = 0) -> None:
+    def __init__(self, num_lanes: int, *, niceness: int = 0, claims: CoreClaims | None = None) -> None:
         self._executor = ThreadPoolExecutor(num_lanes, "token2wav", initializer=be_nice, initargs=(niceness,))
         self._change = Condition()  # guards the fields below
+        self._claims = claims
         self._lanes = list(range(num_lanes))
         self._free = list(self._lanes)
         self._urgent: deque[_Order[Any]] = deque()
@@ -49,10 +53,12 @@ class LaneJobs:
         self, jobs: Sequence[Callable[[Lane], Result]], are_urgent: Sequence[bool] | None = None
     ) -> list[Future[Result]]:
         """One future per job, in order, of what it returns or raises; a cancelled one that waits never runs."""
-        orders = [_Order(job, Future[Result]()) for job in jobs]
+        urgency = are_urgent or [False] * len(jobs)
+        orders = [_Order(job, Future[Result](), is_urgent) for job, is_urgent in zip(jobs, urgency, strict=True)]
         with self._change:
-            for order, is_urgent in zip(orders, are_urgent or [False] * len(orders), strict=True):
-                (self._urgent if is_urgent else self._others).append(order)
+            for order in orders:
+                (self._urgent if order.is_urgent else self._others).append(order)
+                self._claim(order)
         for _ in orders:
             self._executor.submit(self._run_next)
         return [order.future for order in orders]
@@ -60,6 +66,8 @@ class LaneJobs:
     def close(self) -> None:
         """Waits for the jobs inside."""
         self._executor.shutdown()
+        if self._claims is not None:
+            self._claims.close()
 
     def _run_next(self) -> None:
         order, lane = self._take()
@@ -68,10 +76,10 @@ class LaneJobs:
         try:
             result = order.job(lane)
         except BaseException as error:
-            self._give_back(lane)
+            self._give_back(order, lane)
             order.future.set_exception(error)
         else:
-            self._give_back(lane)
+            self._give_back(order, lane)
             order.future.set_result(result)
 
     def _take(self) -> tuple[_Order[Any] | None, Lane]:
@@ -80,6 +88,7 @@ class LaneJobs:
             self._change.wait_for(lambda: bool(self._free))
             order = (self._urgent or self._others).popleft()
             if not order.future.set_running_or_notify_cancel():
+                self._release(order)
                 return None, None
             if not self._is_alone():
                 return order, self._free.pop()
@@ -91,7 +100,16 @@ class LaneJobs:
         is_awaited = any(not order.future.cancelled() for order in (*self._urgent, *self._others))
         return len(self._free) == len(self._lanes) and not is_awaited
 
-    def _give_back(self, lane: Lane) -> None:
+    def _give_back(self, order: _Order[Any], lane: Lane) -> None:
         with self._change:
+            self._release(order)
             self._free += self._lanes if lane is None else [lane]
             self._change.notify_all()
+
+    def _claim(self, order: _Order[Any]) -> None:
+        if order.is_urgent and self._claims is not None:
+            self._claims.claim(len(self._lanes))
+
+    def _release(self, order: _Order[Any]) -> None:
+        if order.is_urgent and self._claims is not None:
+            self._claims.release()

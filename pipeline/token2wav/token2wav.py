@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.errors import StageFailed, TTSError
 from pipeline.runtime.bundle import Bundle, Precision
+from pipeline.runtime.core_claims import CoreClaims
 from pipeline.token2wav.audio_stream import AudioStream
 from pipeline.token2wav.flow import OnnxFlow
 from pipeline.token2wav.lane_jobs import Lane, LaneJobs
@@ -58,11 +59,12 @@ class OnnxToken2Wav:
         left_context_s: float = LEFT_CONTEXT_S,
         lookahead_s: float = LOOKAHEAD_S,
         niceness: int = 0,
+        claims: CoreClaims | None = None,
     ) -> None:
         self.manifest = bundle.manifest
         self.flow = OnnxFlow(bundle, precision, num_threads, profile)
         self.vocoder = OnnxVocoder(bundle, precision, num_threads)
-        self._jobs = LaneJobs(self.vocoder.num_lanes, niceness=niceness)
+        self._jobs = LaneJobs(self.vocoder.num_lanes, niceness=niceness, claims=claims)
         self._contexts = left_context_s, lookahead_s
         self._streams = _streams(self.flow, self.vocoder, *self._contexts)
         self._lane_streams = [

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.acoustic import engine as engine_module
 from pipeline.acoustic.engine import Engine, LocalAcousticModel
 from pipeline.acoustic.sampling import Sampler
 from pipeline.acoustic.speech_lm import LMPrompt
@@ -85,7 +86,12 @@ EngineFactory = Callable[..., Engine]
 def start(lm: FakeLM) -> Iterator[EngineFactory]:
     engines: list[Engine] = []
 
-    def make(max_batch_size: int = 4, max_queued: int = 64, prefill_batch_size: int = 3) -> Engine:
+    def make(
+        max_batch_size: int = 4,
+        max_queued: int = 64,
+        prefill_batch_size: int = 3,
+        may_step: Callable[[], bool] = lambda: True,
+    ) -> Engine:
         engines.append(
             Engine(
                 lm,
@@ -95,6 +101,7 @@ def start(lm: FakeLM) -> Iterator[EngineFactory]:
                 max_queued=max_queued,
                 chunks=CHUNKS,
                 prefill_batch_size=prefill_batch_size,
+                may_step=may_step,
             )
         )
         return engines[-1]
@@ -494,3 +501,40 @@ async def test_close_fails_what_is_inside(start: EngineFactory, lm: FakeLM) -> N
         with pytest.raises(StageFailed, match="stopped"):
             await read(stream)
     await eventually(lambda: is_empty(engine))
+
+
+async def test_more_urgent_work_goes_before_tokens_of_who_has_heard_something(
+    start: EngineFactory, lm: FakeLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "MAX_YIELD_S", 60.0)
+    is_free = threading.Event()
+    engine = start(may_step=is_free.is_set)
+    (stream,) = engine.submit([utterance(1, 20)])
+    groups = aiter(stream)
+    assert len((await anext(groups)).ids) == round(CHUNKS.first_s * TOKEN_RATE)  # nobody keeps it waiting for that
+    num_steps = len(lm.slots[0])
+    await asyncio.sleep(0.05)
+    assert len(lm.slots[0]) == num_steps
+    (newcomer,) = engine.submit([utterance(2, 20)])
+    await asyncio.sleep(0.05)
+    assert not is_empty(engine)
+    assert engine.num_waiting == 1
+    is_free.set()
+    assert len([group async for group in groups]) > 0
+    assert await read(newcomer) == expected_tokens(utterance(2, 20))
+
+
+async def test_waiting_for_urgent_work_ends(start: EngineFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "MAX_YIELD_S", 0.01)
+    engine = start(may_step=lambda: False)
+    (stream,) = engine.submit([utterance(1, 3)])
+    assert await read(stream) == expected_tokens(utterance(1, 3))
+
+
+async def test_closing_does_not_wait_for_urgent_work(start: EngineFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "MAX_YIELD_S", 60.0)
+    engine = start(may_step=lambda: False)
+    (stream,) = engine.submit([utterance(1, 20)])
+    await anext(aiter(stream))
+    engine.close(5)
+    assert not engine.is_healthy(60)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from pipeline.runtime.core_claims import CoreClaims
 from pipeline.token2wav.lane_jobs import Lane, LaneJobs
 
 TIMEOUT_S = 10
@@ -102,3 +104,35 @@ def test_an_urgent_job_goes_before_others_that_wait() -> None:
         future.result(TIMEOUT_S)
     one_lane.close()
     assert order == ["d", "a", "b", "c"]
+
+
+def test_cores_are_claimed_while_an_urgent_job_waits_or_runs(tmp_path: Path) -> None:
+    claims, others = CoreClaims(tmp_path / "cores", 2), CoreClaims(tmp_path / "cores", 2)
+    jobs = LaneJobs(2, claims=claims)
+
+    def are_claimed(_: Lane) -> bool:
+        return not others.are_free(1)
+
+    def fails(_: Lane) -> bool:
+        raise RuntimeError("broken")
+
+    assert jobs.submit([are_claimed])[0].result(TIMEOUT_S) is False
+    assert jobs.submit([are_claimed], [True])[0].result(TIMEOUT_S) is True
+    assert others.are_free(2)
+    with pytest.raises(RuntimeError, match="broken"):
+        jobs.submit([fails], [True])[0].result(TIMEOUT_S)
+    assert others.are_free(2)
+    jobs.close()
+
+
+def test_an_urgent_job_that_is_cancelled_gives_its_claim_back(tmp_path: Path) -> None:
+    claims, others = CoreClaims(tmp_path / "cores", 1), CoreClaims(tmp_path / "cores", 1)
+    jobs, go_on = LaneJobs(1, claims=claims), threading.Event()
+    jobs.submit([lambda _: go_on.wait(TIMEOUT_S)])
+    (urgent,) = jobs.submit([lane_of], [True])
+    assert not others.are_free(1)
+    assert urgent.cancel()
+    go_on.set()
+    jobs.submit([lane_of])[0].result(TIMEOUT_S)
+    assert others.are_free(1)
+    jobs.close()
