@@ -6,18 +6,21 @@ Every rule is tried at one position only, and patterns bound their repetitions, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
+from itertools import compress
+from operator import or_
 
 from pipeline.text.languages.required import leading_digits, required
 
 Match = re.Match[str]
 Read = Callable[[Match], "str | None"]
+_Entry = tuple[Callable[..., "Match | None"], Read]
 
 DIGITS = "0123456789"
 _DIGIT_RUN = re.compile(r"\d{1,41}")  # no rule needs more
-_MAX_CACHED_CHOICES = 512
+_MAX_CACHED_CHOICES, _MAX_CACHED_CHARACTERS = 4096, 8192
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -37,83 +40,84 @@ class Grammar:
     """
 
     def __init__(self, rules: Iterable[Rule], respell: Callable[[str], str] | None = None) -> None:
+        self.rules = rules = tuple(rules)
         self._respell = respell
-        by_start: dict[str, list[_Entry]] = {}
-        for rule in rules:
-            entry = _Entry(
-                re.compile(rule.pattern).match, rule.read, required(rule.pattern), leading_digits(rule.pattern)
-            )
+        self._entries = [(re.compile(rule.pattern).match, rule.read) for rule in rules]
+        self._by_start: dict[str, int] = {}
+        for k, rule in enumerate(rules):
             for char in rule.starts:
-                by_start.setdefault(char, []).append(entry)
-        self._rules = _with_equal_ones_shared(by_start)
-        self._trigger = re.compile("[" + re.escape("".join(self._rules)) + "]")
+                self._by_start[char] = self._by_start.get(char, 0) | 1 << k
+        self._needs = _Needs([required(rule.pattern) for rule in rules])
+        digits = [leading_digits(rule.pattern) for rule in rules]
+        self._after_digits = [
+            _bits(count <= length for count in digits) for length in range(max(digits, default=0) + 1)
+        ]
+        self._trigger = re.compile("[" + re.escape("".join(self._by_start)) + "]")
+        self._rules_of = lru_cache(_MAX_CACHED_CHOICES)(self._choose)
 
     def say(self, text: str) -> str:
         said: list[str] = []
         position = 0
-        chars = frozenset(text)
-        useful: dict[_Rules, int] = {}
+        useful = self._needs.met_by(frozenset(text))
         while (trigger := self._trigger.search(text, position)) is not None:
             start = trigger.start()
             said.append(text[position:start])
-            rules = self._rules[text[start]]
-            if rules not in useful:
-                useful[rules] = rules.useful_for(chars)
-            run = _DIGIT_RUN.match(text, start)
-            possible = rules.chosen(useful[rules], run.end() - start if run else 0)
-            reading, position = self._read(text, start, possible)
+            reading, position = self._read(text, start, self._possible(text, start, useful))
             said.append(reading)
         said.append(text[position:])
         return "".join(said)
 
+    def _possible(self, text: str, start: int, useful: int) -> Sequence[_Entry]:
+        """Those of the rules `useful` that may match at a place."""
+        char = text[start]
+        run = _DIGIT_RUN.match(text, start) if char in DIGITS else None
+        num_digits = min(run.end() - start, len(self._after_digits) - 1) if run else 0
+        return self._rules_of(useful & self._by_start[char] & self._after_digits[num_digits])
+
+    def _choose(self, bits: int) -> list[_Entry]:
+        return list(compress(self._entries, map("1".__eq__, reversed(f"{bits:b}"))))
+
     def _read(self, text: str, start: int, rules: Iterable[_Entry]) -> tuple[str, int]:
-        for rule in rules:
-            match = rule.match_at(text, start)
-            if match is not None and (reading := rule.read(match)) is not None:
+        for match_at, read in rules:
+            match = match_at(text, start)
+            if match is not None and (reading := read(match)) is not None:
                 return self._respell(reading) if self._respell else reading, match.end()
         return text[start], start + 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A rule ready to be tried. `needs` are characters of which a matching text has at least one, None any text."""
+class _Needs:
+    """What each rule requires of a text, as `required` tells. A set of rules is an integer with their bits."""
 
-    match_at: Callable[..., Match | None]
-    read: Read
-    needs: frozenset[str] | None
-    num_digits: int  # in a row that a match begins with, at least
-
-
-class _Rules:
-    """The rules that a character can start, in order. A set of them is an integer with their bits."""
-
-    def __init__(self, entries: Sequence[_Entry]) -> None:
-        self.entries = entries
-        self._always = 0
-        self._with: dict[str, int] = {}
-        for k, entry in enumerate(entries):
-            if entry.needs is None:
-                self._always |= 1 << k
-            for char in entry.needs or ():
+    def __init__(self, needs: Sequence[Sequence[frozenset[str]]]) -> None:
+        self._size = len(needs)
+        self._depth = max(map(len, needs), default=0)
+        rows = [needed[depth] if depth < len(needed) else None for depth in range(self._depth) for needed in needs]
+        self._always = _bits(chars is None for chars in rows)
+        self._with: dict[str, int] = {}  # of a character the needs that it meets: those of all rules, then the second
+        for k, chars in enumerate(rows):
+            for char in chars or ():
                 self._with[char] = self._with.get(char, 0) | 1 << k
-        self.chosen = lru_cache(_MAX_CACHED_CHOICES)(self._chosen)
+        self._meets = lru_cache(_MAX_CACHED_CHARACTERS)(self._met_by_one)
 
-    def useful_for(self, chars: Iterable[str]) -> int:
-        """Those that may match in a text of these characters."""
-        bits = self._always
-        for char in chars:
-            bits |= self._with.get(char, 0)
-        return bits
+    def met_by(self, chars: Iterable[str]) -> int:
+        """The rules that may match in a text of these characters."""
+        met = self._always
+        for bits in map(self._meets, chars):
+            met |= bits
+        rules = (1 << self._size) - 1
+        for _ in range(self._depth):
+            rules &= met
+            met >>= self._size
+        return rules
 
-    def _chosen(self, bits: int, num_digits: int) -> list[_Entry]:
-        """Those of a set that may match where so many digits follow each other."""
-        return [rule for k, rule in enumerate(self.entries) if bits >> k & 1 and rule.num_digits <= num_digits]
+    def _met_by_one(self, char: str) -> int:
+        """A digit of another script than ours may be what a rule calls a digit."""
+        like = DIGITS if char.isdecimal() and char not in DIGITS else char
+        return reduce(or_, [self._with.get(one, 0) for one in like], 0)
 
 
-def _with_equal_ones_shared(lists: Mapping[str, list[_Entry]]) -> dict[str, _Rules]:
-    distinct = {tuple(map(id, entries)): entries for entries in lists.values()}
-    shared = {key: _Rules(entries) for key, entries in distinct.items()}
-    return {char: shared[tuple(map(id, entries))] for char, entries in lists.items()}
+def _bits(flags: Iterable[bool]) -> int:
+    return sum(1 << k for k, flag in enumerate(flags) if flag)
 
 
 def before(match: Match, length: int) -> str:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
 _DIGITS = frozenset("0123456789")
+MAX_SETS = 3
 _MAX_RANGE = 64  # a range of more characters says too little
 _GROUPS = frozenset(["SUBPATTERN", "ATOMIC_GROUP", "ASSERT"])
 _REPEATS = frozenset(["MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"])
 
 
 @lru_cache(maxsize=1024)
-def required(pattern: str) -> frozenset[str] | None:
-    """Characters of which every match needs one in its text; None where that cannot be told."""
+def required(pattern: str) -> tuple[frozenset[str], ...]:
+    """Up to MAX_SETS sets of characters; every match needs one of each in its text. `\\d` is in the digits' set."""
     tree = _parsed(pattern)
-    return None if tree.state.flags & re.IGNORECASE else _of_sequence(tree)
+    if tree.state.flags & re.IGNORECASE:
+        return ()
+    found = dict.fromkeys(_of_sequence(tree))
+    return tuple(sorted(found, key=_how_little_it_says)[:MAX_SETS])
 
 
 @lru_cache(maxsize=1024)
@@ -32,46 +36,52 @@ def _parsed(pattern: str) -> Any:
     return import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse").parse(pattern)
 
 
-def _of_sequence(nodes: Iterable[tuple[object, Any]]) -> frozenset[str] | None:
-    """The fewest characters that any of the nodes requires; digits say little, as most rules start with one."""
-    found = [chars for chars in (_of_node(str(name), value) for name, value in nodes) if chars is not None]
-    return min(found, key=lambda chars: (not chars.isdisjoint(_DIGITS), len(chars)), default=None)
+def _of_sequence(nodes: Iterable[tuple[object, Any]]) -> Iterator[frozenset[str]]:
+    for name, value in nodes:
+        yield from _of_node(str(name), value)
 
 
-def _of_node(name: str, value: Any) -> frozenset[str] | None:
+def _of_node(name: str, value: Any) -> Iterable[frozenset[str]]:
     if name == "LITERAL":
-        return frozenset(chr(value))
+        return (frozenset(chr(value)),)
     if name == "IN":
         return _of_class(value)
     if name == "BRANCH":
         return _of_branches(value[1])
     if name in _REPEATS:
-        return _of_sequence(value[2]) if value[0] else None
+        return _of_sequence(value[2]) if value[0] else ()
     if name in _GROUPS and not (name == "SUBPATTERN" and value[1] & re.IGNORECASE):
         return _of_sequence(value if name == "ATOMIC_GROUP" else value[-1])
-    return None
+    return ()
 
 
-def _of_branches(branches: Iterable[Iterable[tuple[object, Any]]]) -> frozenset[str] | None:
+def _of_branches(branches: Iterable[Iterable[tuple[object, Any]]]) -> Iterable[frozenset[str]]:
     chars: set[str] = set()
     for branch in branches:
-        found = _of_sequence(branch)
-        if found is None:
-            return None
-        chars |= found
-    return frozenset(chars)
+        fewest = min(_of_sequence(branch), key=_how_little_it_says, default=None)
+        if fewest is None:
+            return ()
+        chars |= fewest
+    return (frozenset(chars),)
 
 
-def _of_class(members: Iterable[tuple[object, Any]]) -> frozenset[str] | None:
+def _of_class(members: Iterable[tuple[object, Any]]) -> Iterable[frozenset[str]]:
     chars: set[str] = set()
     for name, value in members:
         if str(name) == "LITERAL":
             chars.add(chr(value))
         elif str(name) == "RANGE" and value[1] - value[0] < _MAX_RANGE:
             chars.update(map(chr, range(value[0], value[1] + 1)))
+        elif str(value) == "CATEGORY_DIGIT":
+            chars |= _DIGITS
         else:
-            return None  # a category, a large range, or all but the others
-    return frozenset(chars)
+            return ()  # another category, a large range, or all but the others
+    return (frozenset(chars),)
+
+
+def _how_little_it_says(chars: frozenset[str]) -> tuple[bool, int]:
+    """Digits say little, as most rules start with one."""
+    return not chars.isdisjoint(_DIGITS), len(chars)
 
 
 def _digits_of_sequence(nodes: Iterable[tuple[object, Any]]) -> tuple[int, bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 from pipeline.text.languages import zh
 from pipeline.text.languages.cleaning import clean
@@ -14,6 +14,7 @@ from pipeline.text.languages.han.traditional import traditional
 _WORDS = {"幺": "一", "艾特": " at ", "英鎊": "英鎊", "新臺幣": "新台幣", "等于": "等於"}
 
 
+@lru_cache(maxsize=4096)
 def _respell(reading: str) -> str:
     reading = traditional(reading)
     for written, said in _WORDS.items():

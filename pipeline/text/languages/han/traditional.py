@@ -10,6 +10,7 @@ _TRADITIONAL = str.maketrans(
 )
 
 
+@lru_cache(maxsize=4096)
 def traditional(reading: str) -> str:
     return reading.translate(_TRADITIONAL)
 
