@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, compress, groupby, pairwise
 from types import MappingProxyType
+from typing import NamedTuple
 
 HAN_CLASS = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 KANA_CLASS = "\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f"
@@ -27,6 +28,12 @@ _TOKENS = re.compile(
 )
 _KINDS = re.compile(
     rf"(?P<han>[{HAN_CLASS}])|(?P<ja>[{KANA_CLASS}])|(?P<ko>[{HANGUL_CLASS}])|(?P<digits>[{_NUMERALS}])|(?P<en>{_LATIN})"
+)
+_LETTERS = (
+    ("han", re.compile(f"[{HAN_CLASS}]")),
+    ("ja", re.compile(f"[{KANA_CLASS}]")),
+    ("ko", re.compile(f"[{HANGUL_CLASS}]")),
+    ("en", re.compile(_LATIN)),
 )
 _LANGUAGE_OF_KIND: Mapping[str, str] = MappingProxyType({"ja": "ja", "ko": "ko", "en": "en"})
 _HAN = re.compile(f"[{HAN_CLASS}]+")
@@ -117,6 +124,8 @@ def spans(text: str, default: str | None = None) -> list[tuple[str, str]]:
     default = default or "zh"
     if default in _FOREIGN_LETTER and not _FOREIGN_LETTER[default].search(text):
         return [(text, default)]
+    if (only := _only_language(text, default)) is not None:
+        return [(text, only)]
     tokens = _decided(text, default)
     return [(text, "zh")] if tokens is None else _merged(tokens, default)
 
@@ -133,6 +142,49 @@ def passages(text: str, default: str | None = None, max_inserted_words: int = 3)
     return _merged(tokens, default or "zh")
 
 
+def _only_language(text: str, default: str) -> str | None:
+    """The language of a text of one script, if that alone says it."""
+    scripts = [language for language, letter in _LETTERS if letter.search(text)]
+    if len(scripts) != 1:
+        return None if scripts or not text else default
+    if scripts != ["han"]:
+        return scripts[0]
+    if default == "zh" and _is_simplified_chinese(text):
+        return default
+    return _common_language(_HAN.findall(text), default)
+
+
+def _common_language(runs: Sequence[str], default: str) -> str | None:
+    """The language of Han runs without kana or hangul around them, where each by itself says no other one."""
+    found = list(map(_says_alone, runs))
+    stated = {says.language for says in found}
+    if len(stated) > 1 and (None not in stated or "yue" in stated):  # a clause without a Cantonese word may be Chinese
+        return None
+    if any(says.is_simplified for says in found) and any(says.is_foreign for says in found):
+        return None
+    undecided = _WITHOUT_HAN.get(default, default)
+    languages = {language or undecided for language in stated}
+    return languages.pop() if len(languages) == 1 else None
+
+
+class _Says(NamedTuple):
+    """What a Han run tells without its neighbours.
+
+    Attributes:
+        is_simplified, is_foreign: whether it has a character in Chinese spelling only, or in Japanese spelling.
+    """
+
+    language: str | None
+    is_simplified: bool
+    is_foreign: bool
+
+
+@lru_cache(maxsize=4096)
+def _says_alone(run: str) -> _Says:
+    language = "yue" if _is_cantonese(run) else _language_of(run)
+    return _Says(language, any(map(_is_chinese_simplified, run)), any(map(_is_japanese_unsimplified, run)))
+
+
 def _decided(text: str, default: str) -> _Tokens | None:
     """Tokens with their languages; None for a text that is Chinese from its first to its last character."""
     is_chinese = default == "zh" and _is_simplified_chinese(text)
@@ -143,10 +195,22 @@ def _decided(text: str, default: str) -> _Tokens | None:
         rows = zip(tokens.kinds, tokens.languages, strict=True)
         tokens.languages = ["zh" if kind == "han" else language for kind, language in rows]
     elif "han" in tokens.kinds:
-        tokens = _with_quoted_words(tokens)
-        _decide_han(tokens, default)
+        tokens = _with_han_decided(tokens, default)
     _attach_digits(tokens)
     _attach_others(tokens)
+    return tokens
+
+
+def _with_han_decided(tokens: _Tokens, default: str) -> _Tokens:
+    kinds = tokens.kinds
+    if "ja" not in kinds and "ko" not in kinds:
+        runs = list(compress(tokens.texts, map("han".__eq__, kinds)))
+        if (common := _common_language(runs, default)) is not None:
+            rows = zip(kinds, tokens.languages, strict=True)
+            tokens.languages = [common if kind == "han" else language for kind, language in rows]
+            return tokens
+    tokens = _with_quoted_words(tokens)
+    _decide_han(tokens, default)
     return tokens
 
 
@@ -344,13 +408,21 @@ def _near_kana(tokens: _Tokens, clause: slice, i: int) -> bool:
 
 def _own_language(tokens: _Tokens, clause: slice, i: int, neighbour: str | None) -> str | None:
     run = tokens.texts[i]
-    if is_chinese_only(run):
-        return "zh"
+    if neighbour is None or is_chinese_only(run):
+        return _language_of(run)
     if neighbour == "ja":
         return "zh" if _is_chinese_beside_kana(tokens, clause, i) else "ja"
     if neighbour == "ko":
         is_root = i + 1 < clause.stop and _HANGUL_VERB.match(tokens.texts[i + 1])
         return "zh" if _chinese_score(run) >= 1 and not is_root else "ko"
+    return _language_of(run)
+
+
+@lru_cache(maxsize=4096)
+def _language_of(run: str) -> str | None:
+    """What a run says by itself."""
+    if is_chinese_only(run):
+        return "zh"
     if _is_shinjitai(run) or _mixes_spellings(run):
         return "ja"
     if _chinese_score(run) >= 1:
@@ -557,8 +629,15 @@ def _latin_runs(languages: Sequence[str | None], start: int, end: int) -> Iterat
 
 def _merged(tokens: _Tokens, default: str) -> list[tuple[str, str]]:
     merged: list[tuple[str, str]] = []
-    end = 0
-    for language, run in groupby(language or default for language in tokens.languages):
-        start, end = end, end + len(list(run))
-        merged.append(("".join(tokens.texts[start:end]), language))
+    parts: list[str] = []
+    open_language = None
+    for text, stated in zip(tokens.texts, tokens.languages, strict=True):
+        language = stated or default
+        if language != open_language:
+            if open_language is not None:
+                merged.append(("".join(parts), open_language))
+            parts, open_language = [], language
+        parts.append(text)
+    if open_language is not None:
+        merged.append(("".join(parts), open_language))
     return merged

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
 from pipeline.text.lexicon import Lexicon, Match
@@ -46,34 +46,42 @@ class ScriptWriter:
             spoken = self._normalized(say_as(text, segment.say_as, language), language, normalize)
             script = Script.plain(spoken, language)
             return _with_letter_names(script, _SINGLE_LETTER, "markup") if segment.say_as in IS_SPELLED else script
-        parts = self._around_entries(text, language, _is_symbolic)
+        found = self._lexicon.find(text)
+        symbolic = [match for match in found if _is_symbolic(match)]
+        if not symbolic:
+            return self._write_plain(text, language, normalize, segment.language, found)
         return Script.join(
             part
             if part.sources[0] != "tokenizer"
             else self._write_plain(part.text, language, normalize, segment.language)
-            for part in parts
+            for part in _around(symbolic, text, language)
         )
 
-    def _write_plain(self, raw: str, language: str, normalize: bool, stated: str | None) -> Script:
+    def _write_plain(
+        self, raw: str, language: str, normalize: bool, stated: str | None, found: Sequence[Match] | None = None
+    ) -> Script:
+        """`found` are the raw text's words of the lexicon, where they are known."""
         text = self._normalized(raw, language, normalize)
-        script = Script.join(self._around_entries(text, language, lambda match: not _is_symbolic(match)))
-        if stated is not None:
-            return script
-        return _with_languages(script, spans(script.text, language))
+        if found is None or text != raw:
+            found = self._lexicon.find(text)
+        words = [match for match in found if not _is_symbolic(match)]
+        script = Script.join(_around(words, text, language)) if words else Script.plain(text, language)
+        return script if stated is not None else _with_languages(script, spans(script.text, language))
 
     def _normalized(self, raw: str, language: str, normalize: bool) -> str:
         return _with_edges(raw, self._normalize(raw, language)) if normalize else raw
 
-    def _around_entries(self, text: str, language: str, takes: Callable[[Match], bool]) -> Iterator[Script]:
-        """The text in parts, each a lexicon entry or what lies between two."""
-        end = 0
-        for match in filter(takes, self._lexicon.find(text)):
-            if end < match.start:
-                yield Script.plain(text[end : match.start], language)
-            yield _entry_script(match, text[match.start : match.end], language)
-            end = match.end
-        if end < len(text):
-            yield Script.plain(text[end:], language)
+
+def _around(matches: Iterable[Match], text: str, language: str) -> Iterator[Script]:
+    """The text in parts, each a lexicon entry or what lies between two."""
+    end = 0
+    for match in matches:
+        if end < match.start:
+            yield Script.plain(text[end : match.start], language)
+        yield _entry_script(match, text[match.start : match.end], language)
+        end = match.end
+    if end < len(text):
+        yield Script.plain(text[end:], language)
 
 
 def _regions(segments: Sequence[Segment], hint: str | None) -> Iterator[tuple[Segment, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -69,3 +70,14 @@ def test_passages_read_names_with_the_sentence_around_them() -> None:
 
 def test_a_whole_sentence_inside_another_language_is_a_passage_of_its_own() -> None:
     assert [language for _, language in passages("他说I have 3 dogs and 2 cats然后走了")] == ["zh", "en", "zh"]
+
+
+def test_text_that_one_look_decides_has_the_languages_that_all_rules_give_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = random.Random(5)
+    chars = "一不来去東京大学国佢係嘅得点三樂會駅働切符 ,，。a「b<：12々"
+    texts = ["".join(source.choices(chars, k=source.randrange(1, 16))) for _ in range(2000)]
+    asked = [(text, default) for text in texts for default in (None, "zh", "en", "ja", "ko", "yue")]
+    quick = [(spans(text, default), passages(text, default)) for text, default in asked]
+    monkeypatch.setattr("pipeline.text.spans._only_language", lambda text, default: None)
+    monkeypatch.setattr("pipeline.text.spans._common_language", lambda runs, default: None)
+    assert quick == [(spans(text, default), passages(text, default)) for text, default in asked]
