@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
+from operator import add
 
 from pipeline.text.inventory import YUE_INITIALS
 
@@ -20,22 +21,26 @@ class Cantonese:
 
     def __init__(self, words: Mapping[str, str]) -> None:
         self._words = words
-        self._lengths: dict[str, int] = {}  # the longest word that begins with a character
+        self._lengths: dict[str, int] = {}  # the longest word with the same first two characters
         for word in words:
-            self._lengths[word[0]] = max(len(word), self._lengths.get(word[0], 0))
+            self._lengths[word[:2]] = max(len(word), self._lengths.get(word[:2], 0))
 
     def read(self, text: str) -> list[str]:
         """Jyutping of each character; empty for what the dictionary does not know."""
-        syllables: list[str] = []
-        while len(syllables) < len(text):
-            syllables += self._longest(text, len(syllables))
+        syllables = [self._words.get(char, _UNKNOWN) for char in text]
+        end = 0
+        for start, longest in enumerate(map(self._lengths.get, map(add, text, text[1:]))):
+            if longest and start >= end and (reading := self._longest(text, start, longest)):
+                end = start + len(reading)
+                syllables[start:end] = reading
         return syllables
 
-    def _longest(self, text: str, start: int) -> list[str]:
-        for length in range(self._lengths.get(text[start], 0), 0, -1):
+    def _longest(self, text: str, start: int, longest: int) -> list[str]:
+        """Of a word of two or more characters."""
+        for length in range(min(longest, len(text) - start), 1, -1):
             if (reading := self._words.get(text[start : start + length])) is not None:
                 return reading.split(" ")
-        return [_UNKNOWN]
+        return []
 
 
 @lru_cache(maxsize=4096)

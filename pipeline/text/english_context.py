@@ -174,11 +174,16 @@ def _clauses(text: str) -> Iterator[list[re.Match[str]]]:
         yield clause
 
 
+def _has_dependent(text: str) -> bool:
+    words = set(_WORD.findall(text))
+    return "A" in words or not _dependent().isdisjoint([word.lower().replace("’", "'") for word in words])
+
+
 def with_context(script: Script) -> Script:
     """The script with readings for those words in its English parts that have none."""
     if LANGUAGE not in script.languages or not _DEPENDENT.search(script.text):
         return script
-    found = list(contextual(script.text))
+    found = list(contextual(script.text)) if _has_dependent(script.text) else []
     if not found:
         return script
     readings: list[Reading] = list(script.readings)

@@ -49,6 +49,7 @@ _FOREIGN_LETTER = {
     "ko": re.compile(rf"[^\W\d_{HANGUL_CLASS}]"),
 }
 _CLAUSE_END = re.compile(r"[。！？!?；;，,、：:…\n]|\.(?=\s|$)")
+_MAY_END = re.compile(f"[{_ENDS}]")
 _SENTENCE_END = re.compile(r"[。！？!?\n…]|\.(?=\s|$)")
 _MAX_REACH = 40  # characters: no kana farther away than this decides a Han run
 
@@ -182,7 +183,7 @@ class _Says(NamedTuple):
 @lru_cache(maxsize=4096)
 def _says_alone(run: str) -> _Says:
     language = "yue" if _is_cantonese(run) else _language_of(run)
-    return _Says(language, any(map(_is_chinese_simplified, run)), any(map(_is_japanese_unsimplified, run)))
+    return _Says(language, _has_simplified(run), _has_foreign(run))
 
 
 def _decided(text: str, default: str) -> _Tokens | None:
@@ -232,7 +233,7 @@ def _tokens(text: str, pattern: re.Pattern[str]) -> _Tokens:
     tokens = _Tokens(kinds, texts, list(map(_LANGUAGE_OF_KIND.get, kinds)), [0], [0])
     sentence = 0
     for i, (kind, part, following) in enumerate(zip(kinds, texts, [*firsts, ""][1:], strict=True), 1):
-        if kind == "other":
+        if kind == "other" and _MAY_END.search(part):
             ends_clause, ends_sentence = _ends(part, following)
             sentence += ends_sentence
             if ends_clause:
@@ -255,38 +256,45 @@ def _kind_of(first: str) -> str:
 def _with_quoted_words(tokens: _Tokens) -> _Tokens:
     """Takes Japanese words out of Chinese runs: 日本語 in simplified text, 抹茶 after a verb and before ラテ."""
     han, texts = tokens.han(), tokens.texts
-    simplified = _sentences_where(tokens, han, lambda run: any(map(_is_chinese_simplified, run)))
+    simplified = _sentences_where(tokens, han, _has_simplified)
     words: dict[int, tuple[int, int]] = {}
     for sentence, places in zip(tokens.sentences, han, strict=True):
+        is_simplified = sentence in simplified
         for i in places:
             following = texts[i + 1] if i + 1 < len(texts) else ""
-            start, end = _japanese_word(texts[i], following, sentence in simplified)
-            if start < end:
-                words[i] = start, end
+            if _KATAKANA.match(following) or (is_simplified and _has_foreign(texts[i])):
+                start, end = _japanese_word(texts[i], following, is_simplified)
+                if start < end:
+                    words[i] = start, end
     return _with_words_apart(tokens, words) if words else tokens
 
 
 def _sentences_where(tokens: _Tokens, han: Sequence[Sequence[int]], holds: Callable[[str], bool]) -> set[int]:
     """Those with a run of Han characters for which something holds."""
+    text_of = tokens.texts.__getitem__
     rows = zip(tokens.sentences, han, strict=True)
-    return {sentence for sentence, places in rows if any(holds(tokens.texts[i]) for i in places)}
+    return {sentence for sentence, places in rows if any(map(holds, map(text_of, places)))}
 
 
 def _with_words_apart(tokens: _Tokens, words: Mapping[int, tuple[int, int]]) -> _Tokens:
     """`words` are Japanese ones in Han tokens; what stands around them is Chinese."""
+    kinds, texts, languages = tokens.kinds, tokens.texts, tokens.languages
     apart = _Tokens([], [], [], [], tokens.sentences)
-    starts = set(tokens.clauses)
-    for i, (kind, text, language) in enumerate(zip(tokens.kinds, tokens.texts, tokens.languages, strict=True)):
-        if i in starts:
-            apart.clauses.append(len(apart.texts))
-        start, end = words.get(i, (0, 0))
-        around = language if start == end or _is_cantonese(text) else "zh"
-        for part, of_part in ((text[:start], around), (text[start:end], "ja"), (text[end:], around)):
-            if part:
-                apart.kinds.append(kind)
-                apart.texts.append(part)
-                apart.languages.append(of_part)
-    apart.clauses.append(len(apart.texts))
+    first, added = 0, [0] * (len(texts) + 1)  # tokens that each one has become, beyond one
+    for i, (start, end) in words.items():
+        text = texts[i]
+        around = languages[i] if _is_cantonese(text) else "zh"
+        rows = ((text[:start], around), (text[start:end], "ja"), (text[end:], around))
+        parts = [row for row in rows if row[0]]
+        apart.kinds += [*kinds[first:i], *[kinds[i]] * len(parts)]
+        apart.texts += [*texts[first:i], *[part for part, _ in parts]]
+        apart.languages += [*languages[first:i], *[language for _, language in parts]]
+        first, added[i + 1] = i + 1, len(parts) - 1
+    apart.kinds += kinds[first:]
+    apart.texts += texts[first:]
+    apart.languages += languages[first:]
+    moved = list(accumulate(added))
+    apart.clauses += [start + moved[start] for start in tokens.clauses]
     return apart
 
 
@@ -309,6 +317,16 @@ def _japanese_word(run: str, following: str, is_simplified: bool) -> tuple[int, 
 
 def _continues_word(char: str) -> bool:
     return char not in _WORD_STOP and _is_common_japanese(char)
+
+
+@lru_cache(maxsize=4096)
+def _has_simplified(run: str) -> bool:
+    return any(map(_is_chinese_simplified, run))
+
+
+@lru_cache(maxsize=4096)
+def _has_foreign(run: str) -> bool:
+    return any(map(_is_japanese_unsimplified, run))
 
 
 @lru_cache(maxsize=8192)

@@ -125,7 +125,7 @@ def _with_letter_names(script: Script, letters: re.Pattern[str], source: Source)
 
 
 def _with_languages(script: Script, found: list[tuple[str, str]]) -> Script:
-    languages = tuple(chain.from_iterable([language] * len(text) for text, language in found))
+    languages = tuple(chain.from_iterable([(language,) * len(text) for text, language in found]))
     return Script(script.text, languages, script.readings, script.sources)
 
 
