@@ -102,11 +102,13 @@ class PhonemeTokenizer:
         if readings.count(None) == len(readings) and _RUN.search(text):
             readings = _script_readings(text)
         symbols = [START]
-        for unit in _UNIT.finditer(text):
-            if mark := _MARKS.get(unit.group()):
+        for match in _UNIT.finditer(text):
+            unit = match.group()
+            if mark := _MARKS.get(unit):
                 _put_mark(symbols, mark)
             else:
-                symbols += self._unit_symbols(unit.group(), readings[unit.start() : unit.end()])
+                start, end = match.span()
+                symbols += self._unit_symbols(unit, readings[start:end])
         if len(symbols) == 1:
             return []
         _put_mark(symbols, PAUSE)
@@ -116,8 +118,9 @@ class PhonemeTokenizer:
 
     def _unit_symbols(self, unit: str, readings: Sequence[Reading]) -> Iterable[str]:
         if unit[0].isascii():
-            given = [reading for reading in readings if reading is not None]
-            return reading_symbols(" ".join(given)) if given else self._word(unit)
+            if readings.count(None) == len(readings):
+                return self._word(unit)
+            return reading_symbols(" ".join([reading for reading in readings if reading is not None]))
         if None not in readings:
             return chain.from_iterable(map(reading_symbols, filter(None, readings)))
         return _mixed_symbols(unit, readings)

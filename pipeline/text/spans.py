@@ -377,7 +377,10 @@ def _decide_clause(tokens: _Tokens, number: int, han: Sequence[int], is_in_chine
         for i in han:
             languages[i] = languages[i] or (_near_kana(tokens, clause, i) and "ja") or "yue"
         return
-    was_chinese, may_go_on, nearest = False, _may_go_on_in_chinese(tokens, clause), _nearest_scripts(tokens, clause)
+    kinds = set(tokens.kinds[clause])
+    may_go_on = "ja" not in kinds or _may_go_on_in_chinese(tokens, clause)
+    nearest = {} if kinds.isdisjoint(("ja", "ko")) else _nearest_scripts(tokens, clause)
+    was_chinese = False
     for i in han:
         if languages[i] is None:
             introduces = is_in_chinese and i + 1 < clause.stop and texts[i + 1][-1] in _OPENING
@@ -394,8 +397,6 @@ def _is_cantonese(run: str) -> bool:
 def _may_go_on_in_chinese(tokens: _Tokens, clause: slice) -> bool:
     """Whether a clause that was Chinese before a name in katakana, and has no hiragana, goes on after the name."""
     kinds = tokens.kinds[clause]
-    if "ja" not in kinds:
-        return True
     rows = zip(kinds, tokens.texts[clause], strict=True)
     return kinds[-1] != "ja" and all(_KATAKANA.match(text) for kind, text in rows if kind == "ja")
 
@@ -451,8 +452,6 @@ def _language_of(run: str) -> str | None:
 def _nearest_scripts(tokens: _Tokens, clause: slice) -> dict[int, str]:
     """The language of the kana or hangul nearest to each Han token, in characters; what follows wins a tie."""
     kinds = tokens.kinds[clause]
-    if "ja" not in kinds and "ko" not in kinds:
-        return {}
     ends = list(accumulate(map(len, tokens.texts[clause]), initial=_MAX_REACH))
     size = ends[-1] + _MAX_REACH
     after = _distances(kinds[::-1], [size - end for end in reversed(ends)])[::-1]

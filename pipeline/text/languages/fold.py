@@ -36,6 +36,10 @@ _ROUND_ZERO = re.compile("(?<=[一二三四五六七八九〇零])[○◯]")
 _ROW_OF_ONE = re.compile("([\u3200-\u33ff℃℉№]\ufe0f?)\\1{2,}|(×)\\2{4,}")  # ㊗️㊗️㊗️ is said once
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 _CIRCLED = re.compile("[\u2460-\u2473\u2474-\u249b\u24eb-\u24ff\u2776-\u2793]")  # ① ⑴ ⒈ ⓫ ⓵ ❶ ➀ ➊
+# What most texts beyond ASCII are without, so that they need none of the changes but to composed characters.
+_RARE = re.compile(
+    rf"{_OTHER_DIGIT.pattern}|[\ud800-\udfff○◯❤♥℃℉№]|×{{5}}|{_EMOJI.pattern[:-1]}|{_COMPATIBILITY.pattern[:-1]}|{_CIRCLED.pattern}"
+)
 _I_LOVE = re.compile(r"(?<=我)(?:❤|♥)\ufe0f?(?=\w)|(?<=\bI)\s?(?:❤|♥)\ufe0f?\s?(?=\w)")
 _TAG = re.compile(
     r"</?(?:br|p|div|span|b|i|u|em|strong|a|li|ul|ol|h[1-6]|sub|sup|img|font|code|pre|table|tr|td|th|hr)"
@@ -97,6 +101,8 @@ def fold(text: str) -> str:
 
 
 def _fold_unicode(text: str) -> str:
+    if not _RARE.search(text):
+        return unicodedata.normalize("NFC", text)
     text = text.encode("utf-8", "ignore").decode("utf-8")  # lone surrogates
     text = unicodedata.normalize("NFC", text)
     text = _OTHER_DIGIT.sub(lambda match: str(unicodedata.decimal(match.group())), text)
