@@ -121,11 +121,26 @@ _BEGINNING = _Arrival((EDGE,), (0,))
 
 
 class _Crossing(NamedTuple):
-    """The cheapest ways over a part of a text, each with the way that it goes on from and its words in the part."""
+    """The cheapest ways over a part of a text.
+
+    Attributes:
+        last: of each way its last word in the part.
+        back: the word before each one; behind the words of the part follow the ways that arrive there.
+    """
 
     arrival: _Arrival
-    origins: tuple[int, ...]
-    words: tuple[tuple[int, ...], ...]
+    last: Sequence[int]
+    back: Sequence[int]
+
+    def words(self, way: int) -> tuple[list[int], int]:
+        """The words of a way from the last one to the first, and which way it goes on from."""
+        back, node = self.back, self.last[way]
+        num_words = len(back)
+        words: list[int] = []
+        while node < num_words:
+            words.append(node)
+            node = back[node]
+        return words, node - num_words
 
 
 def _cheapest(nodes: _Nodes, costs_after: Callable[[int], Sequence[int]]) -> list[int]:
@@ -141,8 +156,8 @@ def _cheapest(nodes: _Nodes, costs_after: Callable[[int], Sequence[int]]) -> lis
     way = ends.index(min(ends))
     path: list[int] = []
     for first, crossing in reversed(crossings):
-        path += [first + word for word in crossing.words[way]]
-        way = crossing.origins[way]
+        words, way = crossing.words(way)
+        path += [first + word for word in words]
     return path[::-1]
 
 
@@ -183,9 +198,9 @@ def _crossed(arrival: _Arrival, part: list[list[int]], costs_after: Callable[[in
     back = [0] * num_words
     ending: list[list[int]] = [list(range(num_words, len(classes))), *([] for _ in range(length))]
     place, before = -1, []
-    for node, kind in enumerate(classes[:num_words]):
-        if starts[node] != place:
-            place = starts[node]
+    for node, (start, end, kind) in enumerate(zip(starts, ends, classes, strict=False)):
+        if start != place:
+            place = start
             if not (before := ending[place]):
                 continue
             totals, lefts = [total[left] for left in before], [classes[left] for left in before]
@@ -193,28 +208,19 @@ def _crossed(arrival: _Arrival, part: list[list[int]], costs_after: Callable[[in
             known: dict[int, tuple[int, int]] = {}  # of a class what it costs to come here, and from where
         elif not before:
             continue
-        if kind not in known:
+        found = known.get(kind)
+        if found is None:
             after = costs_after(kind)
             through = list(map(add, totals, gather(after) if gather else (after[lefts[0]],)))
             least = min(through)
-            known[kind] = least, before[through.index(least)]
-        least, back[node] = known[kind]
+            found = known[kind] = least, before[through.index(least)]
+        least, back[node] = found
         total[node] += least
-        ending[ends[node]].append(node)
-    return _crossing(ending[length], classes, total, back)
-
-
-def _crossing(last: Sequence[int], classes: Sequence[int], total: Sequence[int], back: Sequence[int]) -> _Crossing:
-    origins, words = [], []
-    for node in last:
-        way = [node]
-        while (before := back[way[-1]]) < len(back):
-            way.append(before)
-        origins.append(before - len(back))
-        words.append(tuple(way))
+        ending[end].append(node)
+    last = ending[length]
     first = total[last[0]]
     arrival = _Arrival(tuple([classes[node] for node in last]), tuple([total[node] - first for node in last]))
-    return _Crossing(arrival, tuple(origins), tuple(words))
+    return _Crossing(arrival, last, back)
 
 
 def symbols(text: str) -> list[str]:
