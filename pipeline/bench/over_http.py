@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import median
 
 from pipeline.bench.context import Bench, Measured, Raw
+from pipeline.bench.serving import HAPROXY_SWITCH, entrance
 from pipeline.bench.table import Table, ratio, seconds
 from pipeline.bench.workload import text_of
 
@@ -31,7 +32,8 @@ def measure_http(bench: Bench) -> Measured:
     header = ["way", "requests at once", "first audio s", "added ms", "last audio s", "audio s per s", "share"]
     header += ["CPU use"]
     note = (
-        "Medians of rounds that follow each other in turn. CPU use: of all cores of the machine until one request is "
+        f"Medians of rounds that follow each other in turn. Requests over HTTP enter through {entrance()} "
+        f"({HAPROXY_SWITCH}=1 in the environment: HAProxy). CPU use: of all cores of the machine until one request is "
         "left; from /proc/stat."
     )
     return Measured(raw, [Table("Ray Serve and HTTP over the same stages in one process", header, rows, note)])

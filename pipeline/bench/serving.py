@@ -23,7 +23,13 @@ HOST = "127.0.0.1"
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 60.0
 REAP_TIMEOUT_S = 10.0
+HAPROXY_SWITCH = "RAY_SERVE_ENABLE_HA_PROXY"  # Ray's; `serve run` inherits it
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+def entrance() -> str:
+    """What listens on the service's port, as the environment says."""
+    return "HAProxy" if os.environ.get(HAPROXY_SWITCH) == "1" else "Ray Serve's own proxy"
 
 
 @contextmanager
