@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ParamSpec, Protocol
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from deployments.api.schema import SpeechOrder
 from pipeline.audio.encode import Encoder, encode_whole
 from pipeline.cache.results import Result
 from pipeline.types import I16, AudioChunk
+
+P = ParamSpec("P")
 
 
 class Answer(Protocol):
@@ -35,7 +37,7 @@ class Shelf:
 
 
 class FreshAnswer:
-    """Audio as it is made, encoded in a thread so that other streams go on meanwhile.
+    """Audio as it is made, encoded in a thread so that other streams go on meanwhile, unless that is but a copy.
 
     The shelf is served before the end is signalled, so that a client that has all of it finds it there.
     """
@@ -72,10 +74,15 @@ class FreshAnswer:
 
     async def _streamed(self) -> AsyncIterator[bytes]:
         async for samples in self._samples():
-            if data := await asyncio.to_thread(self._encoder.encode, samples):
+            if data := await self._run(self._encoder.encode, samples):
                 yield data
-        if data := await asyncio.to_thread(self._encoder.finish):
+        if data := await self._run(self._encoder.finish):
             yield data
+
+    async def _run(self, encode: Callable[P, bytes], *args: P.args, **kwargs: P.kwargs) -> bytes:
+        if self._encoder.is_copy:
+            return encode(*args, **kwargs)
+        return await asyncio.to_thread(encode, *args, **kwargs)
 
     async def _whole(self) -> AsyncIterator[bytes]:
         order = self._order

@@ -31,10 +31,16 @@ class Codec(Protocol):
 
 
 class Encoder(Protocol):
-    """What a stream needs of its encoder; `sample_rate` (Hz) is the rate of what comes out."""
+    """What a stream needs of its encoder.
+
+    Attributes:
+        sample_rate: Hz, of what comes out.
+        is_copy: whether encoding merely copies samples, which takes less time than to hand them to another thread.
+    """
 
     media_type: str
     sample_rate: int
+    is_copy: bool
 
     def encode(self, samples: I16) -> bytes:
         """int16 [n] -> the bytes that became final, possibly none."""
@@ -52,6 +58,7 @@ class Format:
     media_type: str
     open: Callable[[int, int | None], Codec]
     sample_rates: tuple[int, ...] | None = None  # Hz, ascending; None: any
+    is_raw: bool = False  # samples as they are
 
     def natural_rate(self, sample_rate: int) -> int:
         """The lowest rate of the format that loses nothing of audio at `sample_rate`."""
@@ -68,15 +75,16 @@ FORMATS: dict[str, Format] = {
     "opus": Format("audio/ogg", OpusCodec, _OPUS_RATES),
     "aac": Format("audio/aac", AacCodec, _MPEG_RATES),
     "flac": Format("audio/flac", FlacCodec),
-    "wav": Format("audio/wav", WavCodec),
-    "pcm": Format("audio/pcm", PcmCodec),
+    "wav": Format("audio/wav", WavCodec, is_raw=True),
+    "pcm": Format("audio/pcm", PcmCodec, is_raw=True),
 }
 
 
 class _ResamplingEncoder:
-    def __init__(self, media_type: str, sample_rate: int, resampler: Resampler, codec: Codec) -> None:
+    def __init__(self, media_type: str, sample_rate: int, resampler: Resampler, codec: Codec, *, is_copy: bool) -> None:
         self.media_type = media_type
         self.sample_rate = sample_rate
+        self.is_copy = is_copy
         self._resampler = resampler
         self._codec = codec
 
@@ -94,7 +102,9 @@ def make_encoder(format: str, sample_rate: int, output_rate: int | None = None) 
     Raises UnsupportedFormat for an unknown format, a rate it cannot carry, or a library that is not installed.
     """
     spec, rate = _choose(format, sample_rate, output_rate)
-    return _ResamplingEncoder(spec.media_type, rate, Resampler(sample_rate, rate), spec.open(rate, None))
+    is_copy = spec.is_raw and rate == sample_rate
+    resampler, codec = Resampler(sample_rate, rate), spec.open(rate, None)
+    return _ResamplingEncoder(spec.media_type, rate, resampler, codec, is_copy=is_copy)
 
 
 def encode_whole(format: str, samples: I16, sample_rate: int, output_rate: int | None = None) -> bytes:

@@ -193,6 +193,13 @@ def test_resampling_in_pieces_equals_resampling_at_once() -> None:
     assert stream("pcm", samples, (997, 1, 60), 16000) == encode_whole("pcm", samples, RATE, 16000)
 
 
+@pytest.mark.parametrize(
+    ("name", "rate", "is_copy"), [("pcm", None, True), ("wav", RATE, True), ("wav", 8000, False), ("flac", None, False)]
+)
+def test_samples_that_stay_as_they_are_need_no_thread(name: str, rate: int | None, is_copy: bool) -> None:
+    assert make_encoder(name, RATE, rate).is_copy is is_copy
+
+
 def test_opus_takes_the_next_rate_it_can_carry_by_itself() -> None:
     assert make_encoder("opus", RATE).sample_rate == 24000
     assert make_encoder("mp3", RATE).sample_rate == RATE

@@ -44,7 +44,7 @@ def streaming_handle(stalls: bool = False, error: Exception | None = None) -> Fa
     return FakeHandle(method, FakeStream)
 
 
-async def test_calls_go_by_value() -> None:
+async def test_calls_go_by_value_in_plain_pickle() -> None:
     async def echo(*args: Any) -> Any:
         return args
 
@@ -52,8 +52,9 @@ async def test_calls_go_by_value() -> None:
     await RemoteFrontend(handles[0]).prepare(REQUEST)
     await anext(RemoteAcousticModel(handles[1]).generate(UTTERANCE))
     await RemoteToken2Wav(handles[2]).decode(GROUPS[0], UTTERANCE, None)
+    pickled = {"request_serialization": "pickle", "response_serialization": "pickle"}
     assert [handle.called_with for handle in handles] == [
-        {"stream": is_streamed, "_by_reference": False} for is_streamed in (False, True, False)
+        {"stream": is_streamed, "_by_reference": False, **pickled} for is_streamed in (False, True, False)
     ]
 
 
