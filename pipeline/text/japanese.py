@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from operator import add, itemgetter
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.text.japanese_dictionary import EDGE, JapaneseDictionary, load_dictionary
+from pipeline.text.japanese_dictionary import BLANK, EDGE, JapaneseDictionary, load_dictionary
 from pipeline.text.japanese_numbers import numbers
 from pipeline.text.kana import LONG_MARK, kana_symbols, katakana
 
 _NOUN, _COUNTER = 991, 1005  # the dictionary's classes
 _NUMBER_COST = -30_000  # a numeral with its counter goes before all other words
 _KATAKANA_COST, _KANA_COST, _OTHER_COST = 6000, 9000, 14_000  # of unknown words, as MeCab's
-_NO_KANA_OR_KANJI = re.compile(r"[^々〆〇\u3400-\u9fffぁ-ゖァ-ヺー]")
-_BLANK = " "  # in no word of the dictionary
+_RUN = re.compile(r"[々〆〇\u3400-\u9fffぁ-ゖァ-ヺー]+")
+_MAX_SHORT = 12  # characters, of which Python finds the words sooner than numpy
+_MAX_CACHED_RUNS, _MAX_CACHED_LENGTH = 4096, 6  # between marks and other scripts, short runs come again and again
 _KATAKANA = re.compile("[ァ-ヺー]+")
 _KANA = re.compile("[ぁ-ゖァ-ヺー]")
 _MIN_REPETITIVE = 256  # words of a text, from which it is worth it to look for parts that come again
@@ -42,67 +43,117 @@ class Word(NamedTuple):
 class _Nodes:
     """Candidate words in the order of their starts; `entries` are the dictionary's, or -1 - k for extra word k."""
 
-    starts: NDArray[np.int64]  # [K]
-    ends: NDArray[np.int64]  # [K]
-    entries: NDArray[np.int64]  # [K]
-    classes: NDArray[np.int64]  # [K]
-    costs: NDArray[np.int64]  # [K]
+    starts: list[int]
+    ends: list[int]
+    entries: list[int]
+    classes: list[int]
+    costs: list[int]
     extra: list[Word]
+
+
+_Row = tuple[int, int, int, int, int]  # of one node
 
 
 class JapaneseReader:
     def __init__(self, dictionary: JapaneseDictionary) -> None:
         self._dictionary = dictionary
+        self._cache: dict[str, list[Word]] = {}
 
     def read(self, text: str) -> list[Word]:
         """Words of the text's runs of kana and kanji, in order."""
-        runs = _NO_KANA_OR_KANJI.sub(_BLANK, text)
-        return [] if not runs or runs.isspace() else [word for word in self._words(runs) if runs[word.start] != _BLANK]
+        runs = [(match.start(), match.group()) for match in _RUN.finditer(text)]
+        words_of = self._words_of([run for _, run in runs])
+        return [_moved(word, start) for start, run in runs for word in words_of[run]]
+
+    def _words_of(self, runs: Iterable[str]) -> dict[str, list[Word]]:
+        """The words of each run. All that were not read before are read at once."""
+        cache = self._cache
+        distinct = set(runs)
+        found = {run: cache[run] for run in distinct if run in cache}
+        new = [run for run in distinct if run not in found]
+        if new:
+            read = self._new_words(new)
+            self._keep({run: words for run, words in read.items() if len(run) <= _MAX_CACHED_LENGTH})
+            found |= read
+        return found
+
+    def _new_words(self, runs: Sequence[str]) -> dict[str, list[Word]]:
+        words = self._words(BLANK.join(runs))
+        found: dict[str, list[Word]] = {}
+        start = 0
+        for run in runs:
+            end = start + len(run)
+            found[run] = [_moved(word, -start) for word in takewhile(_is_before(end), words)]  # takes the blank, too
+            start = end + 1
+        return found
+
+    def _keep(self, words_of: Mapping[str, list[Word]]) -> None:
+        """Remembers the words of runs, from the beginning again where there are too many."""
+        if len(self._cache) + len(words_of) > _MAX_CACHED_RUNS:
+            self._cache = {}
+        if len(words_of) <= _MAX_CACHED_RUNS:
+            self._cache.update(words_of)
 
     def _words(self, runs: str) -> Iterator[Word]:
         """The words of all runs, and the blanks between those, which separate them as the text's edges do."""
         nodes = self._nodes(runs)
         last = ""
-        path = np.array(_cheapest(nodes, self._dictionary.costs_after))
-        entries = nodes.entries[path]
-        sounds = self._dictionary.sounds(np.maximum(entries, 0))
-        rows = zip(nodes.starts[path].tolist(), nodes.ends[path].tolist(), sounds, entries.tolist(), strict=True)
-        for start, end, sound, entry in rows:
-            word = Word(start, end, sound, True) if entry >= 0 else nodes.extra[-1 - entry]
-            if entry >= 0 and runs[start:end] == "何" and runs[end : end + 1] in _NAN_BEFORE:
-                word = word._replace(sound="ナン")
+        for node in _cheapest(nodes, self._dictionary.costs_after):
+            entry = nodes.entries[node]
+            if entry < 0:
+                word = nodes.extra[-1 - entry]
+            else:
+                start, end = nodes.starts[node], nodes.ends[node]
+                is_nan = runs[start:end] == "何" and runs[end : end + 1] in _NAN_BEFORE
+                word = Word(start, end, "ナン" if is_nan else self._dictionary.sound(entry), True)
             if word.sound == "ウ" and kana_symbols(last)[-1:] == ("ja:o",):  # だろう
                 word = word._replace(sound=LONG_MARK)
             last = word.sound
             yield word
 
     def _nodes(self, runs: str) -> _Nodes:
+        if len(runs) > _MAX_SHORT:
+            return self._many_nodes(runs)
+        rows = self._dictionary.rows(runs)
+        extra = list(_extra_words(runs, {row[0] for row in rows}))
+        rows += _rows_of(extra)
+        rows.sort(key=itemgetter(0))
+        starts, ends, entries, classes, costs = map(list, zip(*rows, strict=True))
+        return _Nodes(starts, ends, entries, classes, costs, [word for word, _, _ in extra])
+
+    def _many_nodes(self, runs: str) -> _Nodes:
         found = self._dictionary.find(runs)
-        classes = self._dictionary.classes[found.entries].astype(np.int64)
-        costs = self._dictionary.costs[found.entries].astype(np.int64)
-        nodes = _Nodes(found.starts, found.ends, found.entries, classes, costs, [])
-        rows = list(_extra_words(runs, frozenset(found.starts.tolist())))
-        return _with_extra(nodes, rows) if rows else nodes
+        classes, costs = self._dictionary.classes[found.entries], self._dictionary.costs[found.entries]
+        table = np.stack([found.starts, found.ends, found.entries, classes, costs], 1)  # [K, 5]
+        extra = list(_extra_words(runs, frozenset(found.starts.tolist())))
+        if extra:
+            table = np.concatenate([table, np.array(_rows_of(extra))])
+            table = table[np.argsort(table[:, 0], kind="stable")]
+        starts, ends, entries, classes, costs = table.T.tolist()
+        return _Nodes(starts, ends, entries, classes, costs, [word for word, _, _ in extra])
 
 
-def _with_extra(nodes: _Nodes, rows: Sequence[tuple[Word, int, int]]) -> _Nodes:
-    extra = [word for word, _, _ in rows]
-    added = np.array([(word.start, word.end, -1 - k, kind, cost) for k, (word, kind, cost) in enumerate(rows)])
-    old = np.stack([nodes.starts, nodes.ends, nodes.entries, nodes.classes, nodes.costs], 1)
-    table = np.concatenate([old, added])  # [K, 5]
-    starts, ends, entries, classes, costs = table[np.argsort(table[:, 0], kind="stable")].T
-    return _Nodes(starts, ends, entries, classes, costs, extra)
+def _is_before(end: int) -> Callable[[Word], bool]:
+    return lambda word: word.start < end
 
 
-def _extra_words(runs: str, known_starts: frozenset[int]) -> Iterator[tuple[Word, int, int]]:
+def _moved(word: Word, by: int) -> Word:
+    return Word(word.start + by, word.end + by, word.sound, word.is_known) if by else word
+
+
+def _rows_of(extra: Sequence[tuple[Word, int, int]]) -> list[_Row]:
+    return [(word.start, word.end, -1 - k, kind, cost) for k, (word, kind, cost) in enumerate(extra)]
+
+
+def _extra_words(runs: str, known_starts: Set[int]) -> Iterator[tuple[Word, int, int]]:
     """Words beside the dictionary's, with class and cost: numbers, katakana, single characters it lacks, blanks."""
     for number in numbers(runs):
         yield Word(number.start, number.end, number.sound, True), _COUNTER, _NUMBER_COST
     for match in _KATAKANA.finditer(runs):
         yield Word(match.start(), match.end(), match.group(), False), _NOUN, _KATAKANA_COST
-    for k in sorted(known_starts.symmetric_difference(range(len(runs)))):
+    for k in sorted(known_starts ^ set(range(len(runs)))):
         char = runs[k]
-        if char == _BLANK:
+        if char == BLANK:
             yield Word(k, k + 1, "", False), EDGE, 0
         else:
             is_kana = _KANA.match(char) is not None
@@ -148,9 +199,9 @@ def _cheapest(nodes: _Nodes, costs_after: Callable[[int], Sequence[int]]) -> lis
     `JapaneseDictionary`."""
     columns = nodes.starts, nodes.ends, nodes.classes, nodes.costs
     if _is_repetitive(nodes):
-        crossings = _crossings(columns, costs_after)
+        crossings = _crossings([np.array(column) for column in columns], costs_after)
     else:
-        crossings = [(0, _crossed(_BEGINNING, [column.tolist() for column in columns], costs_after))]
+        crossings = [(0, _crossed(_BEGINNING, list(map(list, columns)), costs_after))]
     arrival, after = crossings[-1][1].arrival, costs_after(EDGE)
     ends = [cost + after[kind] for kind, cost in zip(arrival.classes, arrival.costs, strict=True)]
     way = ends.index(min(ends))
@@ -163,7 +214,7 @@ def _cheapest(nodes: _Nodes, costs_after: Callable[[int], Sequence[int]]) -> lis
 
 def _is_repetitive(nodes: _Nodes) -> bool:
     num_nodes = len(nodes.entries)
-    return num_nodes >= _MIN_REPETITIVE and _MIN_REPEATS * len(np.unique(nodes.entries)) < num_nodes
+    return num_nodes >= _MIN_REPETITIVE and _MIN_REPEATS * len(set(nodes.entries)) < num_nodes
 
 
 def _crossings(

@@ -6,6 +6,8 @@ The data is a selection of OpenJTalk's NAIST-jdic; costs and connections are MeC
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -19,6 +21,8 @@ _FIRST_KANA = 0x30A0
 _MAX_CACHED_ROWS = 512
 _SIEVE_BITS = 22  # one place in eleven is taken, so that ten of eleven words that are none need no search
 EDGE = 0  # the class of a text's edges
+BLANK = " "  # in no word
+_64_BITS = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +65,11 @@ class JapaneseDictionary:
         self._sieve = _sieve_of(hashes)
         self.classes, self.costs = classes, costs
         self.costs_after = lru_cache(_MAX_CACHED_ROWS)(lambda kind: array("h", connection[kind].tobytes()))
+        self._views = self._hashes.data, self._firsts.data, self._counts.data
+        self._sieve_view, self._class_view, self._cost_view = self._sieve.data, classes.data, costs.data
         self._sounds = (sounds.astype("<u2") + _FIRST_KANA).tobytes().decode("utf-16-le")
-        self._sound_ends = np.cumsum(sound_lengths, dtype=np.int32)
-        self._sound_lengths = sound_lengths
+        self._sound_ends = np.cumsum(sound_lengths, dtype=np.int32).data
+        self._sound_lengths = sound_lengths.data
         self._max_length = int(lengths.max())
 
     @classmethod
@@ -98,15 +104,39 @@ class JapaneseDictionary:
         bits: NDArray[np.uint8] = self._sieve[places >> np.uint64(3)] >> (places & np.uint64(7)).astype(np.uint8)
         return bits & np.uint8(1)
 
+    def rows(self, text: str) -> list[tuple[int, int, int, int, int]]:
+        """As `find`, for a short text: start, end, entry, class and cost of each word."""
+        classes, costs = self._class_view, self._cost_view
+        return [
+            (start, end, entry, classes[entry], costs[entry])
+            for start, end, value in self._likely(text)
+            for entry in self._entries(value)
+        ]
+
+    def _likely(self, text: str) -> Iterator[tuple[int, int, int]]:
+        """Start, end and hash of what the sieve lets through."""
+        factor, sieve, shift = int(_FACTOR), self._sieve_view, 64 - _SIEVE_BITS
+        for start in range(len(text)):
+            value = 0
+            for end, char in enumerate(text[start : start + self._max_length], start + 1):
+                if char == BLANK:
+                    break
+                value = (value * factor + ord(char)) & _64_BITS
+                place = value >> shift
+                if sieve[place >> 3] >> (place & 7) & 1:
+                    yield start, end, value
+
+    def _entries(self, value: int) -> range:
+        """Those of the surface with this hash."""
+        hashes, firsts, counts = self._views
+        row = bisect_left(hashes, value)
+        is_known = row < len(hashes) and hashes[row] == value
+        return range(firsts[row], firsts[row] + counts[row]) if is_known else range(0)
+
     def sound(self, entry: int) -> str:
         """An entry's katakana, as it is pronounced."""
-        return self.sounds(np.array([entry]))[0]
-
-    def sounds(self, entries: NDArray[np.int64]) -> list[str]:
-        """As `sound`, of several."""
-        ends = self._sound_ends[entries]
-        starts = ends - self._sound_lengths[entries]
-        return [self._sounds[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        end = self._sound_ends[entry]
+        return self._sounds[end - self._sound_lengths[entry] : end]
 
 
 def _sieve_of(hashes: NDArray[np.uint64]) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pipeline.text import japanese
 from pipeline.text.inventory import text_symbols
 from pipeline.text.japanese import load_japanese, symbols
+from pipeline.text.japanese_dictionary import load_dictionary
 from pipeline.text.japanese_numbers import numbers
 from pipeline.text.kana import kana, kana_symbols
 
@@ -100,7 +101,7 @@ def test_any_text_has_known_symbols(text: str) -> None:
     assert set(symbols(text)) <= set(text_symbols())
 
 
-@pytest.mark.parametrize("unit", ["これは三百六十本です", "すもももももも", "カタカナー行って、何で 々", "着\u3000い"])
+@pytest.mark.parametrize("unit", ["これは三百六十本です", "すもももももも", "カタカナー行って何で々"])
 def test_a_repetitive_text_is_read_as_if_no_part_came_again(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text = unit * 60
     num_parts: list[int] = []
@@ -110,3 +111,22 @@ def test_a_repetitive_text_is_read_as_if_no_part_came_again(unit: str, monkeypat
     assert num_parts, "the text does not count as repetitive"
     monkeypatch.setattr(japanese, "_is_repetitive", lambda nodes: False)
     assert list(load_japanese().read(text)) == found
+
+
+def test_a_run_is_read_as_if_it_stood_alone_and_the_second_time_as_the_first() -> None:
+    runs = ["何", "でしょう", "カタカナー行って", "これは三百六十本です", "何", "々", "すもももももももものうち"]
+    reader = japanese.JapaneseReader(load_dictionary())
+    alone = [[word[2:] for word in reader.read(run)] for run in runs]
+    for other in (reader, japanese.JapaneseReader(load_dictionary())):
+        words = other.read("、 ".join(runs))
+        assert [word[2:] for word in words] == [word for row in alone for word in row]
+        assert [words[0].start, words[-1].end] == [0, len("、 ".join(runs))]
+
+
+def test_the_words_of_a_short_text_are_those_of_a_long_one() -> None:
+    text = "何で三百六十本のすもももカタカナー行って々"
+    dictionary = load_dictionary()
+    found = dictionary.find(text)
+    rows = dictionary.rows(text)
+    assert [row[:3] for row in rows] == list(zip(found.starts, found.ends, found.entries, strict=True))
+    assert [row[3:] for row in rows] == [(dictionary.classes[row[2]], dictionary.costs[row[2]]) for row in rows]
