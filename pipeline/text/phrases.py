@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 DATA = files("pipeline.text") / "data"
 
-_ANYTHING, _NOT_ASCII = re.compile(r"[\s\S]+"), re.compile(r"[^\x00-\x7f]{2,}")
 _TARGET = re.compile("<([\u3400-\u9fff])>")
 
 Syllables = tuple[str | None, ...]  # tone-number syllables, one per character; None leaves it to others
@@ -46,7 +45,7 @@ class PhraseTable:
         for phrase in phrases:
             if len(phrase) > 1:
                 self._lengths[phrase[:2]] = self._lengths.get(phrase[:2], 0) | 1 << len(phrase)
-        self._has_ascii = any(min(pair).isascii() for pair in self._lengths)
+        self._part = _runs_of(self._lengths)
 
     def matches(self, text: str, word_of: Sequence[int]) -> Iterator[Match]:
         """Phrases of `text`. `word_of[i]` numbers the word that character i belongs to.
@@ -54,7 +53,7 @@ class PhraseTable:
         A phrase lies inside one word or covers whole words, so that 了解 is not found in 为了|解决.
         """
         end = 0
-        for part in (_ANYTHING if self._has_ascii else _NOT_ASCII).finditer(text):
+        for part in self._part.finditer(text):
             first, chars = part.start(), part.group()
             for start, lengths in enumerate(map(self._lengths.get, map(add, chars, chars[1:])), first):
                 if lengths and start >= end and (match := self._match_at(text, start, lengths, word_of)):
@@ -68,6 +67,12 @@ class PhraseTable:
             if syllables and end <= len(text) and _respects_words(word_of, start, end):
                 return Match(start, _parted(syllables) if isinstance(syllables, str) else syllables)
         return None
+
+
+def _runs_of(pairs: Iterable[str]) -> re.Pattern[str]:
+    """Finds where a pair may stand: runs of hanzi and of what else the pairs have."""
+    others = {char for pair in pairs for char in pair if not "\u3400" <= char <= "\u9fff"}
+    return re.compile(f"[\u3400-\u9fff{re.escape(''.join(sorted(others)))}]{{2,}}")
 
 
 @lru_cache(maxsize=1024)

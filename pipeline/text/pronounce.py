@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
@@ -65,8 +65,10 @@ class Pronouncer:
         self._default = lru_cache(_MAX_CACHED_CHARACTERS)(partial(_commonest, characters))
         self.model = model
 
-    def read(self, text: str, pauses: Sequence[Question] = ()) -> Pronunciation:
-        """`pauses` are questions about any texts, for the same run of the model."""
+    def read(self, text: str, pauses: Sequence[Question] = (), heard: Set[int] | None = None) -> Pronunciation:
+        """`pauses` are questions about any texts, for the same run of the model, which is asked about syllables only
+        at the places `heard`, or everywhere.
+        """
         words = self.segmenter.cut(text)
         word_of = numbers_of(words)
         found: dict[int, tuple[str, Source]] = {}
@@ -80,7 +82,7 @@ class Pronouncer:
                 found.setdefault(k, (hint, "phrase"))
         for k, syllable in self._rules.syllables(text, chars).items():
             found.setdefault(k, (syllable, "rule"))
-        answers = self._read_model(text, tags_of(words), hints, found, pauses)
+        answers = self._read_model(text, tags_of(words), hints, found, pauses, heard)
         for k, hint in hints.items():
             found.setdefault(k, (hint, "phrase"))
         rows = list(map(self._default, text))
@@ -121,9 +123,11 @@ class Pronouncer:
         hints: Mapping[int, str],
         found: dict[int, tuple[str, Source]],
         pauses: Sequence[Question],
+        heard: Set[int] | None,
     ) -> list[F32]:
         candidates = self.model.vocabulary.candidates
-        open_hints = {k: hints.get(k) for k, char in enumerate(text) if char in candidates and k not in found}
+        places = [k for k, char in enumerate(text) if char in candidates and k not in found]
+        open_hints = {k: hints.get(k) for k in places if heard is None or k in heard}
         readings, answers = self.model.answer(text, tags, open_hints, pauses)
         for k, syllable in readings.items():
             found[k] = (syllable, "phrase" if syllable == hints.get(k) else "model")

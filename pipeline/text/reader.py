@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from functools import lru_cache
-from itertools import groupby
+from itertools import chain, groupby
 from types import MappingProxyType
 
 from pipeline.text import korean
@@ -20,6 +20,7 @@ from pipeline.types import F32
 
 CHINESE = "zh"
 _GIVEN = "\ufffd"  # in the place of a character that has a reading, and between parts
+_SANDHI_REACH = 4  # characters: a foot of three, in which an 儿 may stand
 
 Row = tuple[Reading, Source]
 
@@ -40,7 +41,7 @@ def pronounce_and_ask(
     runs = _runs(script)
     places = _open_hanzi(script, runs[CHINESE]) if CHINESE in languages and CHINESE in runs else []
     if places:
-        script, answers = _with_chinese(script, places, pauses)
+        script, answers = _with_chinese(script, places, _heard(runs[CHINESE]), pauses)
     else:
         answers = load_pronouncer().model.pauses(pauses) if pauses else []
     for language, read in READERS.items():
@@ -69,8 +70,15 @@ def _open_hanzi(script: Script, runs: Iterable[slice]) -> list[int]:
     ]
 
 
-def _with_chinese(script: Script, places: Sequence[int], pauses: Sequence[Question]) -> tuple[Script, list[F32]]:
-    read = load_pronouncer().read(script.text, pauses)
+def _heard(runs: Iterable[slice]) -> frozenset[int]:
+    """The places of the runs, and those around them whose tones may change theirs."""
+    return frozenset(chain.from_iterable(range(run.start - 1, run.stop + _SANDHI_REACH) for run in runs))
+
+
+def _with_chinese(
+    script: Script, places: Sequence[int], heard: Set[int], pauses: Sequence[Question]
+) -> tuple[Script, list[F32]]:
+    read = load_pronouncer().read(script.text, pauses, heard)
     syllables = read.syllables
     if script.has_readings:
         pairs = zip(script.readings, syllables, strict=True)
