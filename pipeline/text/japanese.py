@@ -21,7 +21,7 @@ _NOUN, _COUNTER = 991, 1005  # the dictionary's classes
 _NUMBER_COST = -30_000  # a numeral with its counter goes before all other words
 _KATAKANA_COST, _KANA_COST, _OTHER_COST = 6000, 9000, 14_000  # of unknown words, as MeCab's
 _RUN = re.compile(r"[々〆〇\u3400-\u9fffぁ-ゖァ-ヺー]+")
-_MAX_SHORT = 12  # characters, of which Python finds the words sooner than numpy
+_MAX_SQUARES = 144  # of the runs' lengths: up to them Python finds the words sooner than numpy
 _MAX_CACHED_RUNS, _MAX_CACHED_LENGTH = 4096, 6  # between marks and other scripts, short runs come again and again
 _KATAKANA = re.compile("[ァ-ヺー]+")
 _KANA = re.compile("[ぁ-ゖァ-ヺー]")
@@ -112,7 +112,7 @@ class JapaneseReader:
             yield word
 
     def _nodes(self, runs: str) -> _Nodes:
-        if len(runs) > _MAX_SHORT:
+        if sum(len(run) ** 2 for run in runs.split(BLANK)) > _MAX_SQUARES:
             return self._many_nodes(runs)
         rows = self._dictionary.rows(runs)
         extra = list(_extra_words(runs, {row[0] for row in rows}))

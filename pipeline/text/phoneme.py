@@ -140,9 +140,11 @@ def _mixed_symbols(unit: str, readings: Sequence[Reading]) -> Iterator[str]:
 
 def _put_mark(symbols: list[str], mark: str) -> None:
     """Closes what was said; of marks in a row the strongest counts."""
-    if symbols[-1] in _RANK:
-        symbols[-1] = max(symbols[-1], mark, key=_RANK.__getitem__)
-    elif symbols[-1] != START:
+    last = symbols[-1]
+    if last in _RANK:
+        if _RANK[mark] > _RANK[last]:
+            symbols[-1] = mark
+    elif last != START:
         symbols.append(mark)
 
 

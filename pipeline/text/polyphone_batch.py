@@ -100,8 +100,10 @@ def _kinds(characters: I64, tags: I64) -> I64 | None:
     if len(characters) < _MIN_ROWS:
         return None
     rows = characters * 4 + tags
-    kinds, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
-    return first[inverse] + 1 if _MIN_REPEATS * len(kinds) < len(rows) else None
+    if _MIN_REPEATS * len(set(rows.tolist())) >= len(rows):
+        return None
+    _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
+    return first[inverse] + 1
 
 
 def _grid(characters: I64, lengths: Sequence[int]) -> I64:
