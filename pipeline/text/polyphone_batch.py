@@ -103,7 +103,8 @@ def _kinds(characters: I64, tags: I64) -> I64 | None:
     if _MIN_REPEATS * len(set(rows.tolist())) >= len(rows):
         return None
     _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
-    return first[inverse] + 1
+    kinds: I64 = first[inverse] + 1
+    return kinds
 
 
 def _grid(characters: I64, lengths: Sequence[int]) -> I64:
