@@ -21,7 +21,7 @@ _NOUN, _COUNTER = 991, 1005  # the dictionary's classes
 _NUMBER_COST = -30_000  # a numeral with its counter goes before all other words
 _KATAKANA_COST, _KANA_COST, _OTHER_COST = 6000, 9000, 14_000  # of unknown words, as MeCab's
 _RUN = re.compile(r"[々〆〇\u3400-\u9fffぁ-ゖァ-ヺー]+")
-_MAX_SQUARES = 144  # of the runs' lengths: up to them Python finds the words sooner than numpy
+_MAX_SQUARES = 250  # of the runs' lengths: up to them Python finds the words sooner than numpy
 _MAX_CACHED_RUNS, _MAX_CACHED_LENGTH = 4096, 6  # between marks and other scripts, short runs come again and again
 _KATAKANA = re.compile("[ァ-ヺー]+")
 _KANA = re.compile("[ぁ-ゖァ-ヺー]")
@@ -262,9 +262,13 @@ def _crossed(arrival: _Arrival, part: list[list[int]], costs_after: Callable[[in
         found = known.get(kind)
         if found is None:
             after = costs_after(kind)
-            through = list(map(add, totals, gather(after) if gather else (after[lefts[0]],)))
-            least = min(through)
-            found = known[kind] = least, before[through.index(least)]
+            if gather is None:
+                found = totals[0] + after[lefts[0]], before[0]
+            else:
+                through = list(map(add, totals, gather(after)))
+                least = min(through)
+                found = least, before[through.index(least)]
+            known[kind] = found
         least, back[node] = found
         total[node] += least
         ending[end].append(node)
