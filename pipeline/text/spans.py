@@ -145,11 +145,16 @@ def passages(text: str, default: str | None = None, max_inserted_words: int = 3)
 
 def _only_language(text: str, default: str) -> str | None:
     """The language of a text of one script, if that alone says it."""
-    scripts = [language for language, letter in _LETTERS if letter.search(text)]
-    if len(scripts) != 1:
-        return None if scripts or not text else default
-    if scripts != ["han"]:
-        return scripts[0]
+    script = None
+    for language, letter in _LETTERS:
+        if letter.search(text):
+            if script is not None:
+                return None
+            script = language
+    if script is None:
+        return default if text else None
+    if script != "han":
+        return script
     if default == "zh" and _is_simplified_chinese(text):
         return default
     return _common_language(_HAN.findall(text), default)
@@ -228,22 +233,27 @@ def _is_simplified_chinese(text: str) -> bool:
 
 def _tokens(text: str, pattern: re.Pattern[str]) -> _Tokens:
     texts: list[str] = pattern.findall(text)
-    firsts = [part[0] for part in texts]
-    kinds = list(map(_kind_of, firsts))
-    tokens = _Tokens(kinds, texts, list(map(_LANGUAGE_OF_KIND.get, kinds)), [0], [0])
+    kinds = [_kind_of(part[0]) for part in texts]
+    clauses, sentences = _clauses(kinds, texts) if _MAY_END.search(text) else ([0], [0])
+    if clauses[-1] < len(texts):
+        clauses.append(len(texts))
+    else:
+        sentences.pop()
+    return _Tokens(kinds, texts, list(map(_LANGUAGE_OF_KIND.get, kinds)), clauses, sentences)
+
+
+def _clauses(kinds: Sequence[str], texts: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Where clauses begin, if only at the end of the text, and the numbers of their sentences."""
+    clauses, sentences = [0], [0]
     sentence = 0
-    for i, (kind, part, following) in enumerate(zip(kinds, texts, [*firsts, ""][1:], strict=True), 1):
-        if kind == "other" and _MAY_END.search(part):
-            ends_clause, ends_sentence = _ends(part, following)
+    for i, part in enumerate(texts, 1):
+        if kinds[i - 1] == "other" and _MAY_END.search(part):
+            ends_clause, ends_sentence = _ends(part, texts[i][0] if i < len(texts) else "")
             sentence += ends_sentence
             if ends_clause:
-                tokens.clauses.append(i)
-                tokens.sentences.append(sentence)
-    if tokens.clauses[-1] < len(texts):
-        tokens.clauses.append(len(texts))
-    else:
-        tokens.sentences.pop()
-    return tokens
+                clauses.append(i)
+                sentences.append(sentence)
+    return clauses, sentences
 
 
 @lru_cache(maxsize=8192)
@@ -645,16 +655,15 @@ def _latin_runs(languages: Sequence[str | None], start: int, end: int) -> Iterat
 
 
 def _merged(tokens: _Tokens, default: str) -> list[tuple[str, str]]:
+    """Consecutive tokens of one language; without any language the text is one part of the default."""
+    texts, languages = tokens.texts, tokens.languages
+    if not texts:
+        return []
     merged: list[tuple[str, str]] = []
-    parts: list[str] = []
-    open_language = None
-    for text, stated in zip(tokens.texts, tokens.languages, strict=True):
-        language = stated or default
+    start, open_language = 0, languages[0]
+    for i, language in enumerate(languages):
         if language != open_language:
-            if open_language is not None:
-                merged.append(("".join(parts), open_language))
-            parts, open_language = [], language
-        parts.append(text)
-    if open_language is not None:
-        merged.append(("".join(parts), open_language))
+            merged.append(("".join(texts[start:i]), open_language or default))
+            start, open_language = i, language
+    merged.append(("".join(texts[start:]), open_language or default))
     return merged

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
-from itertools import compress
 from operator import or_
 
 from pipeline.text.languages.required import leading_digits, required
@@ -75,7 +74,12 @@ class Grammar:
         return self._rules_of(useful & self._by_start[char] & self._after_digits[num_digits])
 
     def _choose(self, bits: int) -> list[_Entry]:
-        return list(compress(self._entries, map("1".__eq__, reversed(f"{bits:b}"))))
+        chosen: list[_Entry] = []
+        while bits:  # few of them are set
+            last = bits & -bits
+            chosen.append(self._entries[last.bit_length() - 1])
+            bits ^= last
+        return chosen
 
     def _read(self, text: str, start: int, rules: Iterable[_Entry]) -> tuple[str, int]:
         for match_at, read in rules:
@@ -101,9 +105,7 @@ class _Needs:
 
     def met_by(self, chars: Iterable[str]) -> int:
         """The rules that may match in a text of these characters."""
-        met = self._always
-        for bits in map(self._meets, chars):
-            met |= bits
+        met = reduce(or_, map(self._meets, chars), self._always)
         rules = (1 << self._size) - 1
         for _ in range(self._depth):
             rules &= met
