@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
 
 from pipeline.text.lexicon import Lexicon, Match
 from pipeline.text.markup import Segment
@@ -47,8 +46,7 @@ class ScriptWriter:
             script = Script.plain(spoken, language)
             return _with_letter_names(script, _SINGLE_LETTER, "markup") if segment.say_as in IS_SPELLED else script
         found = self._lexicon.find(text)
-        symbolic = [match for match in found if _is_symbolic(match)]
-        if not symbolic:
+        if not found or not (symbolic := [match for match in found if _is_symbolic(match)]):
             return self._write_plain(text, language, normalize, segment.language, found)
         return Script.join(
             part
@@ -64,7 +62,9 @@ class ScriptWriter:
         text = self._normalized(raw, language, normalize)
         if found is None or text != raw:
             found = self._lexicon.find(text)
-        words = [match for match in found if not _is_symbolic(match)]
+        words = [match for match in found if not _is_symbolic(match)] if found else found
+        if stated is None and not words:
+            return _plain(text, spans(text, language))
         script = Script.join(_around(words, text, language)) if words else Script.plain(text, language)
         return script if stated is not None else _with_languages(script, spans(script.text, language))
 
@@ -124,9 +124,21 @@ def _with_letter_names(script: Script, letters: re.Pattern[str], source: Source)
     return Script(script.text, script.languages, tuple(readings), tuple(sources))
 
 
-def _with_languages(script: Script, found: list[tuple[str, str]]) -> Script:
-    languages = tuple(chain.from_iterable([(language,) * len(text) for text, language in found]))
-    return Script(script.text, languages, script.readings, script.sources)
+def _with_languages(script: Script, found: Iterable[tuple[str, str]]) -> Script:
+    return Script(script.text, _languages(found), script.readings, script.sources)
+
+
+def _plain(text: str, found: Iterable[tuple[str, str]]) -> Script:
+    size = len(text)
+    return Script(text, _languages(found), (None,) * size, ("tokenizer",) * size)
+
+
+def _languages(found: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Of each character of parts with their languages."""
+    languages: list[str] = []
+    for text, language in found:
+        languages += [language] * len(text)
+    return tuple(languages)
 
 
 def _with_edges(raw: str, text: str) -> str:
@@ -135,6 +147,8 @@ def _with_edges(raw: str, text: str) -> str:
     if not core:
         return _edge(raw)
     inner = raw.strip()
+    if len(inner) == len(raw):
+        return core
     return _edge(raw[: raw.index(inner)]) + core + _edge(raw[raw.index(inner) + len(inner) :])
 
 

@@ -32,5 +32,5 @@ def grammar() -> Grammar:
 
 def say(text: str) -> str:
     """Text whose numbers, units, abbreviations and signs are English words."""
-    said = _BLANKS.sub(" ", clean(grammar().say(text)))
-    return _BLANK_BEFORE_MARK.sub("", said).strip()
+    said = clean(grammar().say(text))
+    return _BLANK_BEFORE_MARK.sub("", _BLANKS.sub(" ", said)).strip() if " " in said else said.strip()

@@ -97,7 +97,9 @@ def fold(text: str) -> str:
         text = _without_markup(text)
     text = _EMOTICON.sub("", text)
     text = _REPEATED.sub(_once, text)
-    return _NEWLINES.sub("\n", _BLANKS.sub(" ", text)).strip()
+    if "  " in text:
+        text = _BLANKS.sub(" ", text)
+    return _NEWLINES.sub("\n", text).strip() if "\n" in text else text.strip()
 
 
 def _fold_unicode(text: str) -> str:

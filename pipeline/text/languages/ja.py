@@ -14,6 +14,7 @@ NUMBER = r"(?:\d{1,3}(?:,\d{3}){1,6}(?!\d)|\d{1,40})(?:\.\d{1,40})?"
 _DIGITS = "〇一二三四五六七八九"
 _DIGIT_TABLE = str.maketrans("0123456789", "零一二三四五六七八九")
 _FREE = r"(?<![\d.])"
+_BLANKS = re.compile(r" {2,}")
 _RANGE = r"\s?(?:-|~|—|から)\s?"
 _MONEY = {
     "¥": "円", "JPY": "円", "$": "ドル", "US$": "米ドル", "USD": "米ドル", "€": "ユーロ", "EUR": "ユーロ",
@@ -271,4 +272,5 @@ def grammar() -> Grammar:
 
 def say(text: str) -> str:
     """Text whose numbers are kanji numerals and whose units and signs are Japanese words."""
-    return re.sub(r" {2,}", " ", clean(grammar().say(text))).strip()
+    said = clean(grammar().say(text))
+    return (_BLANKS.sub(" ", said) if "  " in said else said).strip()

@@ -294,4 +294,5 @@ def grammar() -> Grammar:
 
 def say(text: str) -> str:
     """Text whose numbers, units and signs are Korean words in hangul."""
-    return _BLANK_BEFORE_MARK.sub("", _BLANKS.sub(" ", clean(grammar().say(text)))).strip()
+    said = clean(grammar().say(text))
+    return _BLANK_BEFORE_MARK.sub("", _BLANKS.sub(" ", said)).strip() if " " in said else said.strip()
