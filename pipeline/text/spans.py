@@ -202,8 +202,10 @@ def _decided(text: str, default: str) -> _Tokens | None:
         tokens.languages = ["zh" if kind == "han" else language for kind, language in rows]
     elif "han" in tokens.kinds:
         tokens = _with_han_decided(tokens, default)
-    _attach_digits(tokens)
-    _attach_others(tokens)
+    if "digits" in tokens.kinds:
+        _attach_digits(tokens)
+    if None in tokens.languages:
+        _attach_others(tokens)
     return tokens
 
 
@@ -215,8 +217,11 @@ def _with_han_decided(tokens: _Tokens, default: str) -> _Tokens:
             rows = zip(kinds, tokens.languages, strict=True)
             tokens.languages = [common if kind == "han" else language for kind, language in rows]
             return tokens
-    tokens = _with_quoted_words(tokens)
-    _decide_han(tokens, default)
+    han = tokens.han()
+    if words := _quoted_words(tokens, han):
+        tokens = _with_words_apart(tokens, words)
+        han = tokens.han()
+    _decide_han(tokens, han, default)
     return tokens
 
 
@@ -263,9 +268,9 @@ def _kind_of(first: str) -> str:
     return (match and match.lastgroup) or "other"
 
 
-def _with_quoted_words(tokens: _Tokens) -> _Tokens:
-    """Takes Japanese words out of Chinese runs: 日本語 in simplified text, 抹茶 after a verb and before ラテ."""
-    han, texts = tokens.han(), tokens.texts
+def _quoted_words(tokens: _Tokens, han: Sequence[Sequence[int]]) -> dict[int, tuple[int, int]]:
+    """Where Chinese runs have Japanese words: 日本語 in simplified text, 抹茶 after a verb and before ラテ."""
+    texts = tokens.texts
     simplified = _sentences_where(tokens, han, _has_simplified)
     words: dict[int, tuple[int, int]] = {}
     for sentence, places in zip(tokens.sentences, han, strict=True):
@@ -276,14 +281,18 @@ def _with_quoted_words(tokens: _Tokens) -> _Tokens:
                 start, end = _japanese_word(texts[i], following, is_simplified)
                 if start < end:
                     words[i] = start, end
-    return _with_words_apart(tokens, words) if words else tokens
+    return words
 
 
 def _sentences_where(tokens: _Tokens, han: Sequence[Sequence[int]], holds: Callable[[str], bool]) -> set[int]:
     """Those with a run of Han characters for which something holds."""
-    text_of = tokens.texts.__getitem__
-    rows = zip(tokens.sentences, han, strict=True)
-    return {sentence for sentence, places in rows if any(map(holds, map(text_of, places)))}
+    texts, found = tokens.texts, set[int]()
+    for sentence, places in zip(tokens.sentences, han, strict=True):
+        for i in places:
+            if holds(texts[i]):
+                found.add(sentence)
+                break
+    return found
 
 
 def _with_words_apart(tokens: _Tokens, words: Mapping[int, tuple[int, int]]) -> _Tokens:
@@ -369,8 +378,7 @@ def _ends_with(pattern: re.Pattern[str], marks: str, following: str) -> bool:
     return not (is_inside_word and hit.group() in ",:?!")
 
 
-def _decide_han(tokens: _Tokens, default: str) -> None:
-    han = tokens.han()
+def _decide_han(tokens: _Tokens, han: Sequence[Sequence[int]], default: str) -> None:
     chinese = _sentences_where(tokens, han, is_chinese_only)
     for number, (sentence, places) in enumerate(zip(tokens.sentences, han, strict=True)):
         if places:
@@ -383,13 +391,14 @@ def _decide_han(tokens: _Tokens, default: str) -> None:
 def _decide_clause(tokens: _Tokens, number: int, han: Sequence[int], is_in_chinese: bool) -> None:
     clause = tokens.clause(number)
     texts, languages = tokens.texts, tokens.languages
-    if any(_is_cantonese(texts[i]) for i in han):
+    if any([_is_cantonese(texts[i]) for i in han]):
         for i in han:
             languages[i] = languages[i] or (_near_kana(tokens, clause, i) and "ja") or "yue"
         return
-    kinds = set(tokens.kinds[clause])
-    may_go_on = "ja" not in kinds or _may_go_on_in_chinese(tokens, clause)
-    nearest = {} if kinds.isdisjoint(("ja", "ko")) else _nearest_scripts(tokens, clause)
+    kinds = tokens.kinds[clause]
+    has_kana = "ja" in kinds
+    may_go_on = not has_kana or _may_go_on_in_chinese(tokens, clause)
+    nearest = _nearest_scripts(tokens, clause) if has_kana or "ko" in kinds else {}
     was_chinese = False
     for i in han:
         if languages[i] is None:
@@ -461,33 +470,24 @@ def _language_of(run: str) -> str | None:
 
 def _nearest_scripts(tokens: _Tokens, clause: slice) -> dict[int, str]:
     """The language of the kana or hangul nearest to each Han token, in characters; what follows wins a tie."""
-    kinds = tokens.kinds[clause]
-    ends = list(accumulate(map(len, tokens.texts[clause]), initial=_MAX_REACH))
-    size = ends[-1] + _MAX_REACH
-    after = _distances(kinds[::-1], [size - end for end in reversed(ends)])[::-1]
+    kinds, texts = tokens.kinds, tokens.texts
     nearest: dict[int, str] = {}
-    for i, (kind, following, before) in enumerate(
-        zip(kinds, after, _distances(kinds, ends), strict=True), clause.start
-    ):
+    waiting: list[tuple[int, int, int]] = []  # Han tokens since the last kana or hangul: with the distance to it, end
+    position, last_end, language = 0, -_MAX_REACH, ""
+    for i in range(clause.start, clause.stop):
+        kind, start = kinds[i], position
+        position += len(texts[i])
         if kind == "han":
-            distance, language = before if before[0] < following[0] else following
-            if distance < _MAX_REACH:
+            if (before := start - last_end) < _MAX_REACH:
                 nearest[i] = language
+            waiting.append((i, before, position))
+        elif kind in ("ja", "ko"):
+            for k, before, end in waiting:
+                if start - end <= before and start - end < _MAX_REACH:
+                    nearest[k] = kind
+            waiting.clear()
+            last_end, language = position, kind
     return nearest
-
-
-def _distances(kinds: Sequence[str], offsets: Sequence[int]) -> list[tuple[int, str]]:
-    """For each token how many characters lie between it and the last kana or hangul before it, and its language.
-
-    `offsets` are where the tokens begin, and where the last one ends; before the first one lies nothing within reach.
-    """
-    found: list[tuple[int, str]] = []
-    end, language = 0, ""
-    for kind, offset, end_of_token in zip(kinds, offsets, offsets[1:], strict=False):
-        found.append((offset - end, language))
-        if kind in ("ja", "ko"):
-            end, language = end_of_token, kind
-    return found
 
 
 def _is_chinese_beside_kana(tokens: _Tokens, clause: slice, i: int) -> bool:
@@ -620,12 +620,13 @@ def _after_number(tokens: _Tokens, i: int, language: str) -> str:
 
 def _attach_others(tokens: _Tokens) -> None:
     """Marks and numbers still undecided: opening marks look ahead, everything else takes what precedes it."""
-    languages, texts = tokens.languages, tokens.texts
+    languages, texts, kinds = tokens.languages, tokens.texts, tokens.kinds
     following: str | None = None
     for i in range(len(texts) - 1, -1, -1):
-        if languages[i] is not None:
-            following = languages[i]
-        elif texts[i][-1] in _OPENING and tokens.kinds[i] == "other":
+        language = languages[i]
+        if language is not None:
+            following = language
+        elif kinds[i] == "other" and texts[i][-1] in _OPENING:
             languages[i] = following
     previous = next(filter(None, languages), None)
     for i, language in enumerate(languages):
