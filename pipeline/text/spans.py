@@ -391,7 +391,7 @@ def _decide_han(tokens: _Tokens, han: Sequence[Sequence[int]], default: str) -> 
 def _decide_clause(tokens: _Tokens, number: int, han: Sequence[int], is_in_chinese: bool) -> None:
     clause = tokens.clause(number)
     texts, languages = tokens.texts, tokens.languages
-    if any([_is_cantonese(texts[i]) for i in han]):
+    if any(_is_cantonese(texts[i]) for i in han):
         for i in han:
             languages[i] = languages[i] or (_near_kana(tokens, clause, i) and "ja") or "yue"
         return

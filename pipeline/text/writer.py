@@ -16,6 +16,7 @@ from pipeline.text.spans import passages, spans
 Normalize = Callable[[str, str], str]  # (text, language) -> text without digits and symbols
 Pronounce = Callable[[Script], Script]  # gives Chinese characters without a reading one
 
+_UNREAD: tuple[Source] = ("tokenizer",)
 _SINGLE_LETTER = re.compile(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
 _SINGLE_CAPITAL = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 
@@ -130,7 +131,7 @@ def _with_languages(script: Script, found: Iterable[tuple[str, str]]) -> Script:
 
 def _plain(text: str, found: Iterable[tuple[str, str]]) -> Script:
     size = len(text)
-    return Script(text, _languages(found), (None,) * size, ("tokenizer",) * size)
+    return Script(text, _languages(found), (None,) * size, _UNREAD * size)
 
 
 def _languages(found: Iterable[tuple[str, str]]) -> tuple[str, ...]:

@@ -108,7 +108,10 @@ def _fold_unicode(text: str) -> str:
     text = text.encode("utf-8", "ignore").decode("utf-8")  # lone surrogates
     text = unicodedata.normalize("NFC", text)
     text = _OTHER_DIGIT.sub(lambda match: str(unicodedata.decimal(match.group())), text)
-    text = _ROUND_ZERO.sub("〇", _I_LOVE.sub(_love, text))
+    if "❤" in text or "♥" in text:
+        text = _I_LOVE.sub(_love, text)
+    if "○" in text or "◯" in text:
+        text = _ROUND_ZERO.sub("〇", text)
     text = _COMPATIBILITY.sub(_compatible, _ROW_OF_ONE.sub(r"\1\2", text))
     return _EMOJI.sub(" ", _CIRCLED.sub(_circled, text))
 
@@ -144,15 +147,17 @@ def _compatible_char(char: str) -> str:
 def _without_markup(text: str) -> str:
     if "&" in text and ";" in text:
         text = html.unescape(text).replace("\xa0", " ")
-    text = _TAG.sub(" ", _CONTROL.sub(" ", text))
-    text = _LINK.sub(r"\1", _TITLE.sub(r"《\1》", text))
+    if "<" in text:
+        text = _TITLE.sub(r"《\1》", _TAG.sub(" ", _CONTROL.sub(" ", text)))
+    if "](" in text:
+        text = _LINK.sub(r"\1", text)
     text = _LINE_MARK.sub("", text)
     text = (
         _EMPHASIS_END.sub("", _EMPHASIS.sub("", text))
         if "*" in text or "`" in text or "__" in text or "~~" in text
         else text
     )
-    return _ITALIC.sub(r"\1", text)
+    return _ITALIC.sub(r"\1", text) if "*" in text else text
 
 
 def _once(match: re.Match[str]) -> str:
