@@ -251,9 +251,9 @@ def _clauses(kinds: Sequence[str], texts: Sequence[str]) -> tuple[list[int], lis
     """Where clauses begin, if only at the end of the text, and the numbers of their sentences."""
     clauses, sentences = [0], [0]
     sentence = 0
-    for i, part in enumerate(texts, 1):
-        if kinds[i - 1] == "other" and _MAY_END.search(part):
-            ends_clause, ends_sentence = _ends(part, texts[i][0] if i < len(texts) else "")
+    for i, kind in enumerate(kinds, 1):
+        if kind == "other" and _MAY_END.search(texts[i - 1]):
+            ends_clause, ends_sentence = _ends(texts[i - 1], texts[i][0] if i < len(texts) else "")
             sentence += ends_sentence
             if ends_clause:
                 clauses.append(i)
@@ -640,6 +640,8 @@ def _adopt_insertions(tokens: _Tokens, max_words: int) -> None:
     if "en" not in tokens.kinds:
         return
     for start, end in pairwise(tokens.clauses):
+        if "en" not in tokens.languages[start:end]:
+            continue
         host = next((i for i in range(start, end) if tokens.kinds[i] in ("han", "ja", "ko")), None)
         if host is not None:
             for first, last in _latin_runs(tokens.languages, start, end):
