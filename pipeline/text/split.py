@@ -328,6 +328,8 @@ def _packed(atoms: list[_Atom], limit: float, first_limit: float | None) -> list
 
 
 def _packed_line(atoms: list[_Atom], limit: float, first_limit: float | None) -> list[str]:
+    if sum(atom.length for atom in atoms) <= (limit if first_limit is None else min(limit, first_limit)):
+        return ["".join(atom.text for atom in atoms)]  # two pieces have more shortfall than one
     atoms = _coalesced(atoms, limit)
     offsets = [0.0, *accumulate(atom.length for atom in atoms)]
     strong = [i + 1 for i, atom in enumerate(atoms) if atom.strength >= CLAUSE]
