@@ -21,8 +21,7 @@ class WordIndex:
 
     def starts(self, text: str) -> list[int]:
         """Where a word could begin."""
-        starts = [match.start() for match in self._start.finditer(text)]
-        return [start for start in starts if self._lengths_at(text, start)]
+        return [start for match in self._start.finditer(text) if self._lengths_at(text, start := match.start())]
 
     def at(self, text: str, start: int) -> Iterator[tuple[int, str]]:
         """(end, word) of the words that begin at `start`; Latin words and numbers match whole."""
@@ -47,8 +46,9 @@ _LATIN = "".join(filter(str.isalnum, map(chr, range(0x250))))  # to the end of L
 def _start_pattern(chars: Iterable[str]) -> re.Pattern[str]:
     """One of `chars`, in either case; a Latin one only at the beginning of a word."""
     either = {form for char in chars for form in (char, char.lower(), char.upper()) if len(form) == 1}
-    latin, others = "".join(either & set(_LATIN)), "".join(either - set(_LATIN))
-    return re.compile(f"(?<![{_LATIN}]){_one_of(latin)}|{_one_of(others)}")
+    latin = _one_of("".join(sorted(either & set(_LATIN))))
+    # The set comes first and looks back after it: so the search runs from one of its characters to the next.
+    return re.compile(f"{_one_of(''.join(sorted(either)))}(?<![{_LATIN}]{latin})")
 
 
 def _one_of(chars: str) -> str:
