@@ -132,3 +132,17 @@ def test_korean_native_numerals_end_at_ninety_nine() -> None:
 
 def test_every_alias_names_a_unit() -> None:
     assert [alias for alias in units.ALIASES if units.unit(alias) is None] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reading"),
+    [
+        ("降5%到10㎡", "降百分之五到十平方米"),
+        ("下跌5%至300点", "下跌百分之五至三百点"),
+        ("3m²到5%", "三平方米到百分之五"),
+        ("5%到10%", "百分之五到百分之十"),
+    ],
+)
+def test_a_percentage_and_another_quantity_are_no_range(text: str, reading: str) -> None:
+    assert normalize(text, "zh") == reading
+    assert normalize(text, "yue") == reading

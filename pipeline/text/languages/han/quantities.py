@@ -191,9 +191,9 @@ def _is_unit_here(symbol: str, match: Match) -> bool:
 def _range(match: Match) -> str | None:
     g = match.group
     if (g("suffix") and g("suffix").strip() in _PERCENT) or (g("suffix2") and g("suffix2").strip() in _PERCENT):
-        if not g("suffix2"):
-            return None  # 下跌5%至300点
-        kind = g("suffix2").strip()
+        kind = (g("suffix2") or "").strip()
+        if kind not in _PERCENT:
+            return None  # 下跌5%至300点, 5%到10㎡: no range
         first = _one(match, g("sign"), g("value"), g("multiple"), g("suffix") or kind)
         return f"{first}到{_second_sign(g('sign2'))}{_percentage(kind, g('value2'), g('multiple2'))}"
     name = _suffix(g("suffix")) if g("suffix") else ""
