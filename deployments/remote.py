@@ -100,7 +100,7 @@ class RemoteToken2Wav:
 
 
 def _by_value(handle: DeploymentHandle[Any], *, stream: bool = False) -> DeploymentHandle[Any]:
-    """In plain pickle, as nothing that is sent needs cloudpickle, which takes ten times as long for small things."""
+    """In plain pickle: nothing that is sent needs what cloudpickle does beyond it."""
     return handle.options(
         stream=stream, _by_reference=False, request_serialization="pickle", response_serialization="pickle"
     )

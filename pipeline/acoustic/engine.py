@@ -30,7 +30,7 @@ from pipeline.types import F32, I64, SpeechTokens, Utterance
 logger = logging.getLogger(__name__)
 
 IDLE_WAIT_S = 0.5  # an idle engine still beats this often
-MAX_YIELD_S, YIELD_POLL_S = 0.5, 0.002
+MAX_YIELD_S, YIELD_POLL_S = 0.5, 0.002  # a step at least that often, whatever others claim
 
 _Inbox = queue.SimpleQueue[Sequence[SpeechSequence]]
 

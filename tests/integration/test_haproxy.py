@@ -1,9 +1,8 @@
-"""serve_config.yaml behind HAProxy, in the place of Ray's own proxy: the switch is in Ray's environment alone."""
+"""The service behind HAProxy, in the place of Ray's own proxy: the switch is in Ray's environment alone."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,7 +49,7 @@ async def test_eight_at_once_get_what_each_gets_alone(url: str) -> None:
 
 async def test_audio_comes_while_it_is_made_and_who_leaves_makes_room(url: str) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=120) as client:
-        for _ in range(10):  # more than there are slots, each some seconds long
+        for _ in range(10):  # more than there are slots, each with a minute to speak
             async with client.stream("POST", "/v1/audio/speech", json=speech(LONG_TEXT)) as response:
                 assert len(await anext(response.aiter_raw())) > 0
         whole = await asyncio.wait_for(client.post("/v1/audio/speech", json=speech("你好。")), 20)
@@ -66,4 +65,3 @@ async def test_errors_are_json(url: str) -> None:
 def test_the_switch_names_the_entrance(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(HAPROXY_SWITCH, raising=False)
     assert entrance() == "Ray Serve's own proxy"
-    assert HAPROXY_SWITCH not in os.environ
