@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 from pipeline.acoustic.engine import Engine, LocalAcousticModel
@@ -54,15 +53,21 @@ def build_frontend(config: ServiceConfig, bundle: Bundle) -> Frontend:
     return Frontend(bundle, make_tokenizer(bundle), config.text)
 
 
-def build_engine(config: ServiceConfig, bundle: Bundle, num_threads: int, *, niceness: int = 0) -> Engine:
+def build_engine(
+    config: ServiceConfig, bundle: Bundle, num_threads: int, *, max_threads: int | None = None, niceness: int = 0
+) -> Engine:
+    """An engine that computes on `num_threads`, and on the most there are while nobody else computes."""
     acoustic = config.acoustic
     manifest = bundle.manifest
+    claims = machine_claims()
     lm = OnnxSpeechLM(
         bundle,
         precision_of(config.model, bundle),
         num_threads=num_threads,
         max_batch_size=acoustic.max_batch_size,
         max_context=acoustic.max_context,
+        max_threads=max(num_threads, max_threads or acoustic.max_threads or num_threads),
+        is_alone=claims.is_alone,
     )
     lm.warm_up()
     return Engine(
@@ -75,7 +80,8 @@ def build_engine(config: ServiceConfig, bundle: Bundle, num_threads: int, *, nic
         prefill_batch_size=acoustic.admission_batch_size,
         prefill_chunk=acoustic.prefill_chunk,
         niceness=niceness,
-        may_step=partial(machine_claims().are_free, num_threads),
+        claims=claims,
+        num_cores=num_threads,
     )
 
 
@@ -121,9 +127,12 @@ class LocalSynthesizer(Synthesizer):
         super().__init__(frontend, LocalAcousticModel(self._engine), self._decoder)
 
     def _build_engine(self, config: ServiceConfig) -> Engine:
-        """On half of the cores: both models compute at the same time."""
-        num_threads = config.acoustic.num_threads or max(1, num_threads_for(None, None) // 2)
-        return build_engine(config, self.bundle, num_threads, niceness=ENGINE_NICENESS)
+        """On half of the cores while both models compute at the same time."""
+        all_threads = num_threads_for(None, None)
+        num_threads = config.acoustic.num_threads or max(1, all_threads // 2)
+        max_threads = num_threads if config.acoustic.num_threads else all_threads
+        max_threads = config.acoustic.max_threads or max_threads
+        return build_engine(config, self.bundle, num_threads, max_threads=max_threads, niceness=ENGINE_NICENESS)
 
     def _build_token2wav(self, config: ServiceConfig) -> OnnxToken2Wav:
         """On all of them: it has most of the work, and is alone once the last token is there."""

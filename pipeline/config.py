@@ -74,6 +74,7 @@ class AcousticConfig(_Config):
     # At 300M 64 take as long as about four decode steps; 32 take over half of that, as the weights are read each time.
     prefill_chunk: int = Field(64, ge=8, multiple_of=8)
     num_threads: int | None = Field(None, gt=0)  # None: the replica's num_cpus
+    max_threads: int | None = Field(None, gt=0)  # while no other stage computes on this machine; None: num_threads
     chunks: ChunkSchedule = ChunkSchedule()
 
 

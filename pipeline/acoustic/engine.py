@@ -1,8 +1,9 @@
 """Continuous batching: one thread owns the scheduler, the speech LM and its KV cache.
 
-A step prefills some of the newly arrived, if a slot is free, then decodes one token for every running sequence. A long
-text is prefilled in chunks, one in a step, so that it holds up nobody who is being heard for longer than that. Arrivals
-wait in an inbox that is drained before each step, so nothing around the model needs a lock.
+A step prefills some of the newly arrived, if a slot is free, then decodes one token for every running sequence, unless
+nobody is being heard and more wait to be prefilled: those of a burst decode together. A long text is prefilled in
+chunks, one in a step, so that it holds up nobody who is being heard for longer than that. Arrivals wait in an inbox
+that is drained before each step, so nothing around the model needs a lock.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import numpy as np
 
@@ -24,13 +25,15 @@ from pipeline.acoustic.token_stream import TokenStream
 from pipeline.config import ChunkSchedule
 from pipeline.errors import InvalidRequest, Overloaded, StageFailed, TextTooLong, TTSError
 from pipeline.runtime.bundle import LMSpec
+from pipeline.runtime.core_claims import CoreClaims
 from pipeline.runtime.threads import be_nice
 from pipeline.types import F32, I64, SpeechTokens, Utterance
 
 logger = logging.getLogger(__name__)
 
 IDLE_WAIT_S = 0.5  # an idle engine still beats this often
-MAX_YIELD_S, YIELD_POLL_S = 0.5, 0.002  # a step at least that often, whatever others claim
+MAX_YIELD_S, YIELD_POLL_S = 0.5, 0.005  # a step at least that often, whatever others claim
+HANDOVER_S = 0.01  # in which first tokens reach token2wav, and its claim the engine
 
 _Inbox = queue.SimpleQueue[Sequence[SpeechSequence]]
 
@@ -50,7 +53,8 @@ class Engine:
             short ones.
         niceness: added to that of the engine's thread (Linux), so that what was begun before is finished first by whom
             the cores are shared with.
-        may_step: whether to go on; while it says no, the engine waits before each step, MAX_YIELD_S at most.
+        claims: where others learn that the engine computes, and what they claim; while not as many as `num_cores` are
+            free of claims, the engine waits before each step, MAX_YIELD_S at most.
     """
 
     def __init__(
@@ -65,7 +69,8 @@ class Engine:
         prefill_batch_size: int = 4,
         prefill_chunk: int = 64,
         niceness: int = 0,
-        may_step: Callable[[], bool] = lambda: True,
+        claims: CoreClaims | None = None,
+        num_cores: int = 1,
     ) -> None:
         self._lm = lm
         self._spec = spec
@@ -75,7 +80,10 @@ class Engine:
         self._max_queued = max_queued
         self._prefill_chunk = prefill_chunk
         self._niceness = niceness
-        self._may_step = may_step
+        self._claims = claims
+        self._num_cores = num_cores
+        self._is_computing = False
+        self._handed_over_at = -HANDOVER_S  # when first tokens last left
         self._parts: Iterator[F32 | None] = iter(())  # of the prefill that is under way
         self._scheduler: Scheduler[SpeechSequence] = Scheduler(max_batch_size, prefill_batch_size)
         self._inbox: _Inbox = queue.SimpleQueue()
@@ -185,23 +193,48 @@ class Engine:
 
     def _receive(self) -> None:
         """Drains the inbox; waits for it a moment when there is nothing else to do."""
-        is_idle = not (self._scheduler.running or self._scheduler.waiting or self._scheduler.begun)
+        self._tell(is_computing=not self._is_idle())
+        self._drain(IDLE_WAIT_S if self._is_idle() else 0.0)
+        self._tell(is_computing=not self._is_idle())
+
+    def _is_idle(self) -> bool:
+        return not (self._scheduler.running or self._scheduler.waiting or self._scheduler.begun)
+
+    def _drain(self, timeout_s: float) -> None:
+        """Takes what is in the inbox, or comes within that time."""
         try:
-            arrivals = self._inbox.get(block=is_idle, timeout=IDLE_WAIT_S)
+            arrivals = self._inbox.get(block=timeout_s > 0, timeout=timeout_s)
             while True:
                 self._schedule(arrivals)
                 arrivals = self._inbox.get_nowait()
         except queue.Empty:
             return
 
+    def _tell(self, *, is_computing: bool) -> None:
+        if self._claims is None or is_computing == self._is_computing:
+            return
+        self._is_computing = is_computing
+        if is_computing:
+            self._claims.start_using()
+        else:
+            self._claims.stop_using()
+
     def _yield(self) -> None:
         """Leaves the cores to more urgent work: none of ours is while all who run have sent something to be heard.
 
-        It ends, as no new tokens bring no new first audio.
+        It ends, as no new tokens bring no new first audio; so it does when somebody comes.
         """
+        if self._claims is None:
+            return
         until = time.monotonic() + MAX_YIELD_S
-        while self._can_wait() and not (self._may_step() or self._is_closing or time.monotonic() >= until):
-            time.sleep(YIELD_POLL_S)
+        while self._can_wait() and self._is_outranked() and not self._is_closing and time.monotonic() < until:
+            self._drain(YIELD_POLL_S)
+
+    def _is_outranked(self) -> bool:
+        """Whether first audio is being made of what was sent, or soon will be."""
+        if self._claims is None:
+            return False
+        return time.monotonic() - self._handed_over_at < HANDOVER_S or not self._claims.are_free(self._num_cores)
 
     def _can_wait(self) -> bool:
         running, begun = self._scheduler.running, self._scheduler.begun
@@ -220,8 +253,21 @@ class Engine:
             self._start(group)
         elif self._scheduler.begun is not None:
             self._go_on(self._scheduler.begun)
-        if self._scheduler.running:
+        self._drain(0.0)
+        if self._scheduler.running and not self._has_more_to_start():
             self._decode()
+
+    def _has_more_to_start(self) -> bool:
+        """Whether the next step can prefill somebody, for whom those who run wait unheard."""
+        scheduler = self._scheduler
+        next_one = scheduler.waiting[:1]
+        return (
+            bool(next_one)
+            and scheduler.begun is None
+            and self.num_running < self._max_batch_size
+            and self._fits(next_one)
+            and all(sequence.is_awaited for sequence in scheduler.running)
+        )
 
     def _fits(self, group: Sequence[SpeechSequence]) -> bool:
         """Whether one padded prefill of them is at most a chunk."""
@@ -298,10 +344,14 @@ class Engine:
                 self._retire(slot).stream.put(end)
 
     def _advance(self, sequence: SpeechSequence, logits: F32) -> SpeechTokens | TTSError | None:
+        was_awaited = sequence.is_awaited
         try:
             return sequence.advance(logits)
         except Exception as error:
             return _failure("sampling", error)
+        finally:
+            if was_awaited and not sequence.is_awaited:
+                self._handed_over_at = time.monotonic()
 
     def _retire(self, slot: int) -> SpeechSequence:
         """Frees the slot, before the reader hears of it."""
@@ -324,6 +374,7 @@ class Engine:
             sequence.stream.put(_stopped())
         self._scheduler = Scheduler(self._max_batch_size, self._scheduler.prefill_batch_size)
         self._num_admitted = 0
+        self._tell(is_computing=False)
 
 
 class LocalAcousticModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +19,6 @@ from pipeline.runtime.prepared import open_session
 from pipeline.runtime.session import Session, make_session
 from pipeline.types import F32, I64
 
-SESSIONS: tuple[GraphName, GraphName] = ("lm_prefix", "lm")
 WARM_UP_TEXT = 20  # tokens, of a short sentence
 NO_SPEECH: I64 = np.zeros(0, np.int64)
 LENGTH_MULTIPLE = 8  # of padded prompts: with one row, matrix products take kernels that round differently
@@ -75,21 +74,45 @@ class LMPrefix:
     prefill_hidden: F32  # f32 [B, T + 3, hidden_size]
 
 
+@dataclass(slots=True)
+class _Graphs:
+    """The model on some number of threads."""
+
+    prefix: Session
+    lm: Session
+    step: LMStep | None = None  # of the last decode, as long as batch and table size stay
+
+
 class OnnxSpeechLM:
     """The exported LM over a KV cache that its graph updates in place.
 
     Args:
         num_threads: at most one per attention head is used: with more, ONNX Runtime would split the keys of a head
             among threads when the batch is small, and round differently than in a larger batch.
+        max_threads: of a run that begins while it `is_alone`; None: as many. The values are the same to the bit.
+        is_alone: whether nobody else needs the cores now.
     """
 
     def __init__(
-        self, bundle: Bundle, precision: Precision, *, num_threads: int, max_batch_size: int, max_context: int
+        self,
+        bundle: Bundle,
+        precision: Precision,
+        *,
+        num_threads: int,
+        max_batch_size: int,
+        max_context: int,
+        max_threads: int | None = None,
+        is_alone: Callable[[], bool] = lambda: False,
     ) -> None:
-        num_threads = min(num_threads, max_threads(bundle.manifest.lm.num_heads))
-        prefix, lm = (open_session(bundle, name, precision, num_threads=num_threads) for name in SESSIONS)
+        graphs = [
+            _Graphs(
+                open_session(bundle, "lm_prefix", precision, num_threads=count),
+                open_session(bundle, "lm", precision, num_threads=count),
+            )
+            for count in _thread_counts(num_threads, max_threads, bundle.manifest.lm)
+        ]
         tables = LMTables.open(bundle, precision, num_positions_for(max_context))
-        self._assemble(prefix, lm, tables, bundle.manifest.lm, max_batch_size, max_context)
+        self._assemble(graphs, tables, bundle.manifest.lm, max_batch_size, max_context, is_alone)
 
     @classmethod
     def from_graphs(
@@ -100,17 +123,28 @@ class OnnxSpeechLM:
         num_threads: int = 1,
         max_batch_size: int = 1,
         max_context: int = 1024,
+        max_threads: int | None = None,
+        is_alone: Callable[[], bool] = lambda: False,
     ) -> OnnxSpeechLM:
         """The same without a bundle; a graph is a file or the bytes of one."""
-        num_threads = min(num_threads, max_threads(spec.num_heads))
-        prefix, lm, tables = (make_session(graphs[name], num_threads=num_threads) for name in (*SESSIONS, "lm_tables"))
-        speech_lm = cls.__new__(cls)
+        opened = [
+            _Graphs(make_session(graphs["lm_prefix"], num_threads=count), make_session(graphs["lm"], num_threads=count))
+            for count in _thread_counts(num_threads, max_threads, spec)
+        ]
+        tables = make_session(graphs["lm_tables"], num_threads=1)
         computed = LMTables.compute(tables, spec, num_positions_for(max_context))
-        speech_lm._assemble(prefix, lm, computed, spec, max_batch_size, max_context)
+        speech_lm = cls.__new__(cls)
+        speech_lm._assemble(opened, computed, spec, max_batch_size, max_context, is_alone)
         return speech_lm
 
     def _assemble(
-        self, prefix: Session, lm: Session, tables: LMTables, spec: LMSpec, max_batch_size: int, max_context: int
+        self,
+        graphs: Sequence[_Graphs],
+        tables: LMTables,
+        spec: LMSpec,
+        max_batch_size: int,
+        max_context: int,
+        is_alone: Callable[[], bool],
     ) -> None:
         self.num_speech_tokens = spec.num_speech_tokens
         self.max_context = max_context
@@ -121,10 +155,10 @@ class OnnxSpeechLM:
             num_heads=spec.num_heads,
             num_positions=num_positions_for(max_context),
             head_dim=spec.head_dim,
-            dtype=lm.dtypes["past_key.0"],
+            dtype=graphs[0].lm.dtypes["past_key.0"],
         )
-        self._prefix, self._lm, self._tables = prefix, lm, tables
-        self._step: LMStep | None = None  # of the last decode, as long as batch and table size stay
+        self._graphs, self._tables = graphs, tables
+        self._is_alone = is_alone
 
     @property
     def num_running(self) -> int:
@@ -136,12 +170,19 @@ class OnnxSpeechLM:
         return self._cache.position_size
 
     def prefill(self, prompts: Sequence[LMPrompt]) -> F32:
+        return self._prefill(self._now(), prompts)
+
+    def _now(self) -> _Graphs:
+        """For a run that begins now."""
+        return self._graphs[-1] if len(self._graphs) > 1 and self._is_alone() else self._graphs[0]
+
+    def _prefill(self, graphs: _Graphs, prompts: Sequence[LMPrompt]) -> F32:
         self._check(prompts)
         lengths = np.array([prompt.num_positions for prompt in prompts], np.int64)
         width = _round_up(int(lengths.max()), LENGTH_MULTIPLE)
-        step = self._make_step(self._cache.num_running, len(prompts), width, width)
+        step = self._make_step(graphs, self._cache.num_running, len(prompts), width, width)
         step.hidden.fill(0)
-        for row, positions in zip(step.hidden, self._positions(prompts), strict=True):
+        for row, positions in zip(step.hidden, self._positions(graphs, prompts), strict=True):
             row[: len(positions)] = positions
         step.length[:] = lengths
         logits = step.run()
@@ -154,11 +195,11 @@ class OnnxSpeechLM:
         The text is encoded in the first turn, at once.
         """
         self._check([prompt])
-        (positions,) = self._positions([prompt])
+        (positions,) = self._positions(self._now(), [prompt])
         yield None
         for start, stop in chunk_bounds(len(positions), chunk_size):
             width = _round_up(stop - start, LENGTH_MULTIPLE)
-            step = self._make_step(self._cache.spare_slot, 1, width, start + width)
+            step = self._make_step(self._now(), self._cache.spare_slot, 1, width, start + width)
             step.hidden.fill(0)
             step.hidden[0, : stop - start] = positions[start:stop]
             step.past_length[:], step.length[:] = start, stop - start
@@ -168,9 +209,9 @@ class OnnxSpeechLM:
         self._cache.adopt_spare(len(positions))
         yield logits
 
-    def _positions(self, prompts: Sequence[LMPrompt]) -> Iterator[F32]:
+    def _positions(self, graphs: _Graphs, prompts: Sequence[LMPrompt]) -> Iterator[F32]:
         """What the decoder reads for each prompt: f32 [num_positions, hidden_size]."""
-        prefix = self.prefix(prompts)
+        prefix = _run_prefix(graphs.prefix, prompts)
         for prompt, hidden in zip(prompts, prefix.prefill_hidden, strict=True):
             speech = self._tables.speech_hidden[prompt.speech_prefix]
             yield np.concatenate([hidden[: 3 + len(prompt.text_ids)], speech])
@@ -179,18 +220,22 @@ class OnnxSpeechLM:
         """Prefills and decodes two sequences and one, so that no request meets a session's first run."""
         num_text = min(WARM_UP_TEXT, self.max_context - 4)
         prompt = LMPrompt(np.zeros(num_text, np.int64), np.ones(self._spec.speaker_size, np.float32), NO_SPEECH)
-        self.prefill([prompt] * min(2, self._cache.num_slots))
-        while self.num_running:
-            self.decode(np.zeros(self.num_running, np.int64))
-            self.retire(0)
+        for graphs in self._graphs:
+            self._prefill(graphs, [prompt] * min(2, self._cache.num_slots))
+            while self.num_running:
+                self._decode(graphs, np.zeros(self.num_running, np.int64))
+                self.retire(0)
 
     def decode(self, token_ids: I64) -> F32:
+        return self._decode(self._now(), token_ids)
+
+    def _decode(self, graphs: _Graphs, token_ids: I64) -> F32:
         lengths = self._cache.lengths
         if (longest := int(lengths.max())) >= self.max_context:
             raise InvalidRequest(
                 f"a sequence of {longest} positions cannot grow past max_context ({self.max_context}): raise it."
             )
-        step = self._decode_step(len(lengths), self._tables.bucket(longest + 1))
+        step = self._decode_step(graphs, len(lengths), self._tables.bucket(longest + 1))
         np.take(self._tables.speech_hidden, token_ids, axis=0, out=step.hidden[:, 0])
         step.past_length[:] = lengths
         logits = step.run()
@@ -202,21 +247,7 @@ class OnnxSpeechLM:
 
     def prefix(self, prompts: Sequence[LMPrompt]) -> LMPrefix:
         """Encodes texts and speakers, without starting anything."""
-        lengths = np.array([len(prompt.text_ids) for prompt in prompts], np.int64)
-        width = _round_up(int(lengths.max()), LENGTH_MULTIPLE)
-        text: I64 = np.zeros((len(prompts), width), np.int64)
-        for row, prompt in zip(text, prompts, strict=True):
-            row[: len(prompt.text_ids)] = prompt.text_ids
-        text_hidden_size = self._prefix.inputs["position_encoding"][1]
-        outputs = self._prefix.run(
-            {
-                "text": text,
-                "text_length": lengths,
-                "speaker": np.stack([prompt.speaker for prompt in prompts]).astype(np.float32),
-                "position_encoding": sinusoids(np.arange(1 - width, width), int(text_hidden_size)),
-            }
-        )
-        return LMPrefix(**outputs)
+        return _run_prefix(self._now().prefix, prompts)
 
     def _check(self, prompts: Sequence[LMPrompt]) -> None:
         num_free = self._cache.num_slots - self._cache.num_running
@@ -237,18 +268,38 @@ class OnnxSpeechLM:
                     f"{self._spec.speaker_size} numbers: use a voice that was made for it."
                 )
 
-    def _decode_step(self, num_sequences: int, table_size: int) -> LMStep:
-        step = self._step
+    def _decode_step(self, graphs: _Graphs, num_sequences: int, table_size: int) -> LMStep:
+        step = graphs.step
         if step is None or len(step.hidden) != num_sequences or step.table_size != table_size:
-            self._step = step = self._make_step(0, num_sequences, 1, table_size)
+            graphs.step = step = self._make_step(graphs, 0, num_sequences, 1, table_size)
             step.length.fill(1)
         return step
 
-    def _make_step(self, first_slot: int, num_sequences: int, width: int, num_distances: int) -> LMStep:
-        step = LMStep(self._lm, num_sequences, width, self._spec, self._tables.bucket(num_distances))
+    def _make_step(
+        self, graphs: _Graphs, first_slot: int, num_sequences: int, width: int, num_distances: int
+    ) -> LMStep:
+        step = LMStep(graphs.lm, num_sequences, width, self._spec, self._tables.bucket(num_distances))
         step.bind_tables(self._tables)
         step.bind_cache(self._cache, first_slot)
         return step
+
+
+def _run_prefix(session: Session, prompts: Sequence[LMPrompt]) -> LMPrefix:
+    lengths = np.array([len(prompt.text_ids) for prompt in prompts], np.int64)
+    width = _round_up(int(lengths.max()), LENGTH_MULTIPLE)
+    text: I64 = np.zeros((len(prompts), width), np.int64)
+    for row, prompt in zip(text, prompts, strict=True):
+        row[: len(prompt.text_ids)] = prompt.text_ids
+    text_hidden_size = session.inputs["position_encoding"][1]
+    outputs = session.run(
+        {
+            "text": text,
+            "text_length": lengths,
+            "speaker": np.stack([prompt.speaker for prompt in prompts]).astype(np.float32),
+            "position_encoding": sinusoids(np.arange(1 - width, width), int(text_hidden_size)),
+        }
+    )
+    return LMPrefix(**outputs)
 
 
 def chunk_bounds(num_positions: int, chunk_size: int) -> Iterator[tuple[int, int]]:
@@ -264,7 +315,13 @@ def num_positions_for(max_context: int) -> int:
     return _round_up(max_context, LENGTH_MULTIPLE)
 
 
-def max_threads(num_heads: int) -> int:
+def _thread_counts(num_threads: int, max_threads: int | None, spec: LMSpec) -> list[int]:
+    """One, or the usual number and the one for a run that is alone."""
+    most = most_threads(spec.num_heads)
+    return sorted({min(count, most) for count in (num_threads, max_threads or num_threads)})
+
+
+def most_threads(num_heads: int) -> int:
     """Threads up to which ONNX Runtime keeps each attention head on one thread, whatever the batch.
 
     On CPUs with two kinds of cores it counts each thread four times (TaskGranularityFactor).

@@ -43,12 +43,18 @@ class Plan:
         """The same, but token2wav may use every core: it has most of the work, and cores must not idle meanwhile."""
         return replace(cls.even(num_cpus, max_batch_size), token2wav_threads=num_cpus)
 
+    @property
+    def max_acoustic_threads(self) -> int:
+        """While token2wav has nothing to do: its cores, too."""
+        return max(self.acoustic_threads, self.token2wav_threads)
+
     def lines(self) -> str:
         """The lines of serve_config.yaml that carry it out; Ray takes `num_replicas` or `autoscaling_config`."""
         return f"""\
 args:
   acoustic:
     num_threads: {self.acoustic_threads}
+    max_threads: {self.max_acoustic_threads}
     max_batch_size: {self.max_batch_size}
   token2wav:
     num_threads: {self.token2wav_threads}
@@ -66,7 +72,7 @@ deployments:
     def serve_file(self, args: Mapping[str, Any], host: str = "127.0.0.1", port: int = 8000) -> str:
         """A whole serve_config.yaml. `args`: a ServiceConfig as plain values; the plan's own go before them."""
         acoustic = {**args.get("acoustic", {}), "num_threads": self.acoustic_threads}
-        acoustic["max_batch_size"] = self.max_batch_size
+        acoustic.update(max_threads=self.max_acoustic_threads, max_batch_size=self.max_batch_size)
         token2wav = {**args.get("token2wav", {}), "num_threads": self.token2wav_threads}
         application = {
             "name": "cosyvoice",

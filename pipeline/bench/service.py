@@ -45,7 +45,7 @@ class Service:
         token2wav_threads: int | None = None,
     ) -> None:
         self._engine = (
-            build_engine(config, bundle, num_threads, niceness=ENGINE_NICENESS)
+            build_engine(config, bundle, num_threads, max_threads=token2wav_threads, niceness=ENGINE_NICENESS)
             if has_kv_cache
             else _uncached_engine(config, bundle, num_threads)
         )

@@ -1,4 +1,4 @@
-"""Cores that urgent work has claimed, told between the processes of a machine by locks on parts of a file."""
+"""Who computes, and which cores urgent work has claimed: told between processes by locks on parts of a file."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pipeline.runtime.threads import num_visible_cores
 logger = logging.getLogger(__name__)
 
 _FLOCK = struct.Struct("hhqqi")  # of fcntl(2): type, whence, start, length, process
+_USE = 1 << 16  # a byte behind those of all cores, on which whoever computes has a lock that others may have, too
 
 
 class CoreClaims:
@@ -23,7 +24,8 @@ class CoreClaims:
 
     Each core is a byte of the file, and a claim is a lock on it that belongs to this object ("open file description
     locks" of fcntl(2)). The kernel drops the locks of a process that dies. Where there are no such locks (outside
-    Linux) or the file cannot be opened, nothing is ever claimed. Any thread may call any method.
+    Linux) or the file cannot be opened, nothing is ever claimed, and nobody knows to be alone. Any thread may call any
+    method.
 
     Args:
         path: the same for all who share the cores.
@@ -35,20 +37,21 @@ class CoreClaims:
         self._file = _opened(path)
         self._close = None if self._file is None else weakref.finalize(self, os.close, self._file)
         self._guard = Lock()
-        self._num_users = 0
+        self._num_claims = 0
+        self._num_uses = 0
 
     def claim(self, num_cores: int) -> None:
         """Takes that many cores, or those that nobody else has claimed. Call `release` as often."""
         with self._guard:
-            self._num_users += 1
-            if self._file is not None and self._num_users == 1:
+            self._num_claims += 1
+            if self._file is not None and self._num_claims == 1:
                 _lock_first(self._file, num_cores, self._num_cores)
 
     def release(self) -> None:
         """The last of several ends the claim."""
         with self._guard:
-            self._num_users -= 1
-            if self._file is not None and not self._num_users:
+            self._num_claims -= 1
+            if self._file is not None and not self._num_claims:
                 _set(self._file, _UNLOCK, 0, self._num_cores)
 
     def are_free(self, num_cores: int) -> bool:
@@ -60,6 +63,23 @@ class CoreClaims:
             if num_missing and _is_free(self._file, core):
                 num_missing -= 1
         return not num_missing
+
+    def start_using(self) -> None:
+        """Tells the others that something is computed here. Call `stop_using` as often."""
+        with self._guard:
+            self._num_uses += 1
+            if self._file is not None and self._num_uses == 1:
+                _set(self._file, _SHARE, _USE, 1)
+
+    def stop_using(self) -> None:
+        with self._guard:
+            self._num_uses -= 1
+            if self._file is not None and not self._num_uses:
+                _set(self._file, _UNLOCK, _USE, 1)
+
+    def is_alone(self) -> bool:
+        """Whether it is known that no other object's owner computes."""
+        return self._file is not None and _is_free(self._file, _USE)
 
     def close(self) -> None:
         """Ends the claim for good; so does losing the object."""
@@ -78,7 +98,7 @@ def machine_claims() -> CoreClaims:
 if sys.platform == "linux":
     import fcntl
 
-    _LOCK, _UNLOCK = fcntl.F_WRLCK, fcntl.F_UNLCK
+    _LOCK, _SHARE, _UNLOCK = fcntl.F_WRLCK, fcntl.F_RDLCK, fcntl.F_UNLCK
 
     def _opened(path: Path) -> int | None:
         try:
@@ -88,20 +108,21 @@ if sys.platform == "linux":
             return None
 
     def _set(file: int, kind: int, start: int, length: int) -> bool:
-        """Whether nobody else has a lock there."""
+        """Whether nobody else's lock is in the way."""
         try:
             fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, start, length, 0))
         except (BlockingIOError, PermissionError):
             return False
         return True
 
-    def _is_free(file: int, core: int) -> bool:
-        asked = _FLOCK.pack(_LOCK, os.SEEK_SET, core, 1, 0)
+    def _is_free(file: int, byte: int) -> bool:
+        """Whether nobody else has a lock of any kind there."""
+        asked = _FLOCK.pack(_LOCK, os.SEEK_SET, byte, 1, 0)
         found: int = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_OFD_GETLK, asked))[0]
         return found == _UNLOCK
 
 else:
-    _LOCK, _UNLOCK = 1, 2
+    _LOCK, _SHARE, _UNLOCK = 1, 0, 2
 
     def _opened(path: Path) -> int | None:
         return None
@@ -109,7 +130,7 @@ else:
     def _set(file: int, kind: int, start: int, length: int) -> bool:
         return True
 
-    def _is_free(file: int, core: int) -> bool:
+    def _is_free(file: int, byte: int) -> bool:
         return True
 
 

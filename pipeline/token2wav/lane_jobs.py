@@ -37,7 +37,8 @@ class LaneJobs:
 
     Args:
         niceness: added to that of the threads (Linux).
-        claims: where a core for each lane is claimed as long as an urgent job is inside.
+        claims: where others learn that a job is inside, and where a core for each lane is claimed as long as an
+            urgent one is.
     """
 
     def __init__(self, num_lanes: int, *, niceness: int = 0, claims: CoreClaims | None = None) -> None:
@@ -107,9 +108,15 @@ class LaneJobs:
             self._change.notify_all()
 
     def _claim(self, order: _Order[Any]) -> None:
-        if order.is_urgent and self._claims is not None:
+        if self._claims is None:
+            return
+        self._claims.start_using()
+        if order.is_urgent:
             self._claims.claim(len(self._lanes))
 
     def _release(self, order: _Order[Any]) -> None:
-        if order.is_urgent and self._claims is not None:
+        if self._claims is None:
+            return
+        self._claims.stop_using()
+        if order.is_urgent:
             self._claims.release()

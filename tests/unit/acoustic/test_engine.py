@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from pipeline.acoustic.token_stream import TokenStream
 from pipeline.config import ChunkSchedule
 from pipeline.errors import InvalidRequest, Overloaded, StageFailed, TextTooLong
 from pipeline.runtime.bundle import LMSpec
+from pipeline.runtime.core_claims import CoreClaims
 from pipeline.types import F32, I64, Prompt, Utterance, Voice
 
 END = 20
@@ -39,6 +41,7 @@ class FakeLM:
         self.slots: list[list[int]] = []
         self.prefilled: list[int] = []  # the first text id of every sequence that was ever started
         self.poison: set[int] = set()  # text ids that fail a prefill
+        self.batch_sizes: list[int] = []  # of the decode steps
         self.before_decode: Callable[[], object] = lambda: None
         self.before_retire: Callable[[], object] = lambda: None
         self.before_chunk: Callable[[], object] = lambda: None
@@ -59,6 +62,7 @@ class FakeLM:
 
     def decode(self, token_ids: I64) -> F32:
         self.before_decode()
+        self.batch_sizes.append(len(token_ids))
         for slot, token in zip(self.slots, token_ids.tolist(), strict=True):
             slot.append(token)
         return self.logits(self.slots)
@@ -90,7 +94,7 @@ def start(lm: FakeLM) -> Iterator[EngineFactory]:
         max_batch_size: int = 4,
         max_queued: int = 64,
         prefill_batch_size: int = 3,
-        may_step: Callable[[], bool] = lambda: True,
+        claims: CoreClaims | None = None,
     ) -> Engine:
         engines.append(
             Engine(
@@ -101,7 +105,7 @@ def start(lm: FakeLM) -> Iterator[EngineFactory]:
                 max_queued=max_queued,
                 chunks=CHUNKS,
                 prefill_batch_size=prefill_batch_size,
-                may_step=may_step,
+                claims=claims,
             )
         )
         return engines[-1]
@@ -503,12 +507,22 @@ async def test_close_fails_what_is_inside(start: EngineFactory, lm: FakeLM) -> N
     await eventually(lambda: is_empty(engine))
 
 
+@pytest.fixture
+def claims(tmp_path: Path) -> CoreClaims:
+    return CoreClaims(tmp_path / "cores", 1)
+
+
+@pytest.fixture
+def others(tmp_path: Path) -> CoreClaims:
+    return CoreClaims(tmp_path / "cores", 1)
+
+
 async def test_more_urgent_work_goes_before_tokens_of_who_has_heard_something(
-    start: EngineFactory, lm: FakeLM, monkeypatch: pytest.MonkeyPatch
+    start: EngineFactory, lm: FakeLM, claims: CoreClaims, others: CoreClaims, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_module, "MAX_YIELD_S", 60.0)
-    is_free = threading.Event()
-    engine = start(may_step=is_free.is_set)
+    others.claim(1)
+    engine = start(max_batch_size=1, claims=claims)
     (stream,) = engine.submit([utterance(1, 20)])
     groups = aiter(stream)
     assert len((await anext(groups)).ids) == round(CHUNKS.first_s * TOKEN_RATE)  # nobody keeps it waiting for that
@@ -519,21 +533,94 @@ async def test_more_urgent_work_goes_before_tokens_of_who_has_heard_something(
     await asyncio.sleep(0.05)
     assert not is_empty(engine)
     assert engine.num_waiting == 1
-    is_free.set()
+    others.release()
     assert len([group async for group in groups]) > 0
     assert await read(newcomer) == expected_tokens(utterance(2, 20))
 
 
-async def test_waiting_for_urgent_work_ends(start: EngineFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_newcomer_does_not_wait_for_urgent_work(
+    start: EngineFactory, claims: CoreClaims, others: CoreClaims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "MAX_YIELD_S", 60.0)
+    others.claim(1)
+    engine = start(claims=claims)
+    (stream,) = engine.submit([utterance(1, 20)])
+    await anext(aiter(stream))
+    await asyncio.sleep(0.05)
+    (newcomer,) = engine.submit([utterance(2, 20)])
+    assert len((await asyncio.wait_for(anext(aiter(newcomer)), 5)).ids) == round(CHUNKS.first_s * TOKEN_RATE)
+
+
+async def test_first_tokens_have_a_moment_to_become_urgent_work(
+    start: EngineFactory, lm: FakeLM, claims: CoreClaims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "MAX_YIELD_S", 60.0)
+    monkeypatch.setattr(engine_module, "HANDOVER_S", 0.2)
+    engine = start(claims=claims)
+    (stream,) = engine.submit([utterance(1, 20)])
+    groups = aiter(stream)
+    await anext(groups)
+    num_steps = len(lm.slots[0])
+    await asyncio.sleep(0.05)
+    assert len(lm.slots[0]) == num_steps
+    assert len([group async for group in groups]) > 0
+
+
+async def test_others_learn_that_the_engine_computes(
+    start: EngineFactory, lm: FakeLM, claims: CoreClaims, others: CoreClaims
+) -> None:
+    gate, engine = Gate(lm), start(claims=claims)
+    assert others.is_alone()
+    (stream,) = engine.submit([utterance(1)])
+    await asyncio.to_thread(gate.entered.wait, 5)
+    assert not others.is_alone()
+    assert claims.is_alone()
+    gate.open()
+    await read(stream)
+    await eventually(others.is_alone)
+    engine.submit([utterance(1, 30)])
+    await eventually(lambda: not others.is_alone())
+    engine.close(5)
+    assert others.is_alone()
+
+
+async def test_those_of_a_burst_decode_together(start: EngineFactory, lm: FakeLM) -> None:
+    gate, engine = Gate(lm), start(max_batch_size=4, prefill_batch_size=1)
+    streams = engine.submit([utterance(first_id, 20) for first_id in range(1, 4)])
+    await asyncio.to_thread(gate.entered.wait, 5)
+    gate.open()
+    for first_id, stream in enumerate(streams, 1):
+        assert await read(stream) == expected_tokens(utterance(first_id, 20))
+    assert lm.batch_sizes[0] == 3
+
+
+async def test_who_is_being_heard_does_not_wait_for_a_burst_to_be_prefilled(start: EngineFactory, lm: FakeLM) -> None:
+    engine = start(max_batch_size=4, prefill_batch_size=1)
+    (heard,) = engine.submit([utterance(1, 60)])
+    await anext(aiter(heard))
+    lm.batch_sizes.clear()
+    streams = engine.submit([utterance(first_id, 20) for first_id in range(2, 5)])
+    for stream in streams:
+        await read(stream)
+    assert {2, 3} < set(lm.batch_sizes)
+
+
+async def test_waiting_for_urgent_work_ends(
+    start: EngineFactory, claims: CoreClaims, others: CoreClaims, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(engine_module, "MAX_YIELD_S", 0.01)
-    engine = start(may_step=lambda: False)
+    others.claim(1)
+    engine = start(claims=claims)
     (stream,) = engine.submit([utterance(1, 3)])
     assert await read(stream) == expected_tokens(utterance(1, 3))
 
 
-async def test_closing_does_not_wait_for_urgent_work(start: EngineFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing_does_not_wait_for_urgent_work(
+    start: EngineFactory, claims: CoreClaims, others: CoreClaims, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(engine_module, "MAX_YIELD_S", 60.0)
-    engine = start(may_step=lambda: False)
+    others.claim(1)
+    engine = start(claims=claims)
     (stream,) = engine.submit([utterance(1, 20)])
     await anext(aiter(stream))
     engine.close(5)

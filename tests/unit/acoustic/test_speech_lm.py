@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline.acoustic.lm_tables import LMTables, sinusoids
-from pipeline.acoustic.speech_lm import LMPrompt, OnnxSpeechLM, max_threads
+from pipeline.acoustic.speech_lm import LMPrompt, OnnxSpeechLM, most_threads
 from pipeline.errors import InvalidRequest, Overloaded
 from pipeline.export.checkpoint import load_checkpoint
 from pipeline.export.export import lm_spec
@@ -29,7 +30,7 @@ TOLERANCE = 1e-4
 
 
 def open_lm(
-    model: TransformerLM, precision: Precision = "fp32", *, has_small_cache: bool = False, **sizes: int
+    model: TransformerLM, precision: Precision = "fp32", *, has_small_cache: bool = False, **options: Any
 ) -> OnnxSpeechLM:
     config = model.config
     state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
@@ -37,7 +38,7 @@ def open_lm(
     scales = measure_cache_scales(model, [speaker]) if has_small_cache else None
     models = build_lm_graphs(state, config, precision, scales)
     graphs = {name: graph.SerializeToString() for name, graph in models.items()}
-    return OnnxSpeechLM.from_graphs(graphs, lm_spec(config), **sizes)
+    return OnnxSpeechLM.from_graphs(graphs, lm_spec(config), **options)
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +196,20 @@ def test_a_sequence_gets_the_same_bits_alone_and_in_any_batch(
         np.testing.assert_array_equal(together, expected)
 
 
+@pytest.mark.parametrize("has_small_cache", [False, True])
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_a_run_that_is_alone_takes_more_threads_for_the_same_bits(
+    wide: TransformerLM, precision: Precision, has_small_cache: bool
+) -> None:
+    turns = itertools.cycle([True, False, True])
+    sizes = {"max_batch_size": 5, "max_context": 256, "has_small_cache": has_small_cache}
+    lm = open_lm(wide, precision, **sizes)
+    changing = open_lm(wide, precision, max_threads=2, is_alone=lambda: next(turns), **sizes)
+    cases = examples(wide.config)
+    for expected, changed in zip(serve_together(lm, cases, 5), serve_together(changing, cases, 5), strict=True):
+        np.testing.assert_array_equal(changed, expected)
+
+
 @pytest.mark.parametrize(("precision", "has_small_cache"), [("fp32", False), ("fp32", True), ("int4", True)])
 @pytest.mark.parametrize("decoder", [{"num_heads": 1, "hidden_size": 20}, {"num_heads": 2, "hidden_size": 260}])
 def test_unusual_heads_get_the_same_bits_in_a_batch_too(
@@ -278,9 +293,9 @@ def test_tables_grow_in_few_sizes_up_to_the_context(num_distances: int, size: in
 
 def test_no_head_is_shared_by_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "exists", lambda _: False)
-    assert max_threads(4) == 4
+    assert most_threads(4) == 4
     monkeypatch.setattr(Path, "exists", lambda path: path.name == "cpu_atom")
-    assert (max_threads(16), max_threads(2)) == (4, 1)
+    assert (most_threads(16), most_threads(2)) == (4, 1)
 
 
 def test_sinusoids_are_sines_and_cosines_side_by_side() -> None:

@@ -48,6 +48,22 @@ def test_a_claim_lasts_until_its_last_user_releases_it(path: Path) -> None:
     assert other.are_free(2)
 
 
+def test_who_computes_is_alone_until_another_one_does(path: Path) -> None:
+    one, two, other = CoreClaims(path, 2), CoreClaims(path, 2), CoreClaims(path, 2)
+    one.start_using()
+    one.start_using()
+    assert one.is_alone()
+    assert not other.is_alone()
+    two.start_using()
+    assert not one.is_alone()
+    one.stop_using()
+    two.stop_using()
+    assert not other.is_alone()
+    assert two.are_free(2)  # using claims nothing
+    one.stop_using()
+    assert other.is_alone()
+
+
 def test_two_claims_take_cores_of_their_own(path: Path) -> None:
     one, two, other = CoreClaims(path, 4), CoreClaims(path, 4), CoreClaims(path, 4)
     one.claim(2)
