@@ -15,10 +15,11 @@ from pipeline.acoustic.lm_step import LMStep
 from pipeline.acoustic.lm_tables import LMTables, sinusoids
 from pipeline.errors import InvalidRequest, Overloaded
 from pipeline.runtime.bundle import Bundle, GraphName, LMSpec, Precision
-from pipeline.runtime.prepared import open_session
+from pipeline.runtime.prepared import open_sessions
 from pipeline.runtime.session import Session, make_session
 from pipeline.types import F32, I64
 
+SESSIONS: tuple[GraphName, GraphName] = ("lm_prefix", "lm")
 WARM_UP_TEXT = 20  # tokens, of a short sentence
 NO_SPEECH: I64 = np.zeros(0, np.int64)
 LENGTH_MULTIPLE = 8  # of padded prompts: with one row, matrix products take kernels that round differently
@@ -104,13 +105,9 @@ class OnnxSpeechLM:
         max_threads: int | None = None,
         is_alone: Callable[[], bool] = lambda: False,
     ) -> None:
-        graphs = [
-            _Graphs(
-                open_session(bundle, "lm_prefix", precision, num_threads=count),
-                open_session(bundle, "lm", precision, num_threads=count),
-            )
-            for count in _thread_counts(num_threads, max_threads, bundle.manifest.lm)
-        ]
+        counts = _thread_counts(num_threads, max_threads, bundle.manifest.lm)
+        prefixes, lms = (open_sessions(bundle, name, precision, counts) for name in SESSIONS)
+        graphs = list(map(_Graphs, prefixes, lms))
         tables = LMTables.open(bundle, precision, num_positions_for(max_context))
         self._assemble(graphs, tables, bundle.manifest.lm, max_batch_size, max_context, is_alone)
 

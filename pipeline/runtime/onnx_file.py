@@ -72,6 +72,32 @@ def read_model(path: Path) -> Model:
     return model
 
 
+def mapped_weights(path: Path) -> dict[str, Array]:
+    """The weights that a graph has in a file beside it, by name, but for those that are there as kernels pack them.
+
+    They lie in one read-only mapping, whichever sessions are given them.
+
+    Raises:
+        ValueError: it is no ONNX file.
+    """
+    (graph,) = (Message(as_bytes(value)) for number, value, _ in read_fields(_mapped(path)) if number == 7)
+    files: dict[str, Array] = {}
+    weights = {}
+    for tensor in map(Message, graph.messages(5)):
+        if tensor.integer(14) != _EXTERNAL or tensor.integer(2) not in _DTYPES:
+            continue
+        entries = _external_entries(tensor)
+        if any(key.startswith("prepacked_") for key in entries):
+            continue
+        location = entries["location"]
+        if location not in files:
+            files[location] = np.memmap(path.parent / location, np.uint8, "r")
+        start, size = int(entries.get("offset", 0)), int(entries["length"])
+        data = files[location][start : start + size]
+        weights[tensor.text(8)] = data.view(_DTYPES[tensor.integer(2)]).reshape(tensor.integers(1))
+    return weights
+
+
 def _mapped(path: Path) -> memoryview:
     with path.open("rb") as file:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
@@ -113,8 +139,12 @@ def _decode_tensor(data: memoryview, folder: Path) -> tuple[str, Array | Encoded
     return tensor.text(8), np.frombuffer(tensor.bytes(9), dtype).reshape(tensor.integers(1))
 
 
+def _external_entries(tensor: Message) -> dict[str, str]:
+    return {entry.text(1): entry.text(2) for entry in map(Message, tensor.messages(13))}
+
+
 def _map_external(tensor: Message, dtype: np.dtype[Any], folder: Path) -> Array:
-    entries = {entry.text(1): entry.text(2) for entry in map(Message, tensor.messages(13))}
+    entries = _external_entries(tensor)
     offset, shape = int(entries.get("offset", 0)), tuple(tensor.integers(1))
     return np.memmap(folder / entries["location"], dtype, "r", offset, shape)
 

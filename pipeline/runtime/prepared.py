@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +21,7 @@ from pipeline.runtime import native
 from pipeline.runtime.bundle import Bundle, GraphName, Precision, sha256_of
 from pipeline.runtime.file_store import open_entry
 from pipeline.runtime.lowering.lower import lower
-from pipeline.runtime.onnx_file import weights_of
+from pipeline.runtime.onnx_file import mapped_weights, weights_of
 from pipeline.runtime.session import Array, Session, make_session, optimize
 
 FORMAT_VERSION = 2  # also of what lowering writes
@@ -42,23 +42,36 @@ def open_session(bundle: Bundle, name: GraphName, precision: Precision, *, num_t
     Raises:
         BundleError: the graph is missing or is none that this ONNX Runtime computes.
     """
+    return open_sessions(bundle, name, precision, [num_threads])[0]
+
+
+def open_sessions(bundle: Bundle, name: GraphName, precision: Precision, thread_counts: Sequence[int]) -> list[Session]:
+    """A session for each number of threads. They map weights together, as far as these are prepared."""
     source = bundle.graph(name, precision)
     optimized = f"{source.stem}.optimized"
-    session = open_entry(
+    sessions = open_entry(
         _places(bundle),
         _entry_name(bundle, source.name),
         lambda folder: _write_graph(bundle, source, folder / optimized),
-        lambda folder: make_session(folder / optimized, num_threads=num_threads, is_optimized=True),
+        lambda folder: _open_prepared(folder / optimized, thread_counts),
     )
-    return _open_unprepared(bundle, source, num_threads) if session is None else session
+    return _open_unprepared(bundle, source, thread_counts) if sessions is None else sessions
 
 
-def _open_unprepared(bundle: Bundle, source: Path, num_threads: int) -> Session:
-    """Computes what a prepared graph does, to the bit, but reads its weights into memory of its own."""
+def _open_prepared(graph: Path, thread_counts: Sequence[int]) -> list[Session]:
+    weights = mapped_weights(graph) if len(thread_counts) > 1 else None
+    return [
+        make_session(graph, num_threads=num_threads, is_optimized=True, weights=weights)
+        for num_threads in thread_counts
+    ]
+
+
+def _open_unprepared(bundle: Bundle, source: Path, thread_counts: Sequence[int]) -> list[Session]:
+    """They compute what prepared graphs do, to the bit, but each reads the weights into memory of its own."""
     with TemporaryDirectory() as name:
         lowered = Path(name) / f"{source.stem}.lowered"
         is_lowered = source.is_file() and _lower(bundle, source, lowered)
-        return make_session(lowered if is_lowered else source, num_threads=num_threads)
+        return [make_session(lowered if is_lowered else source, num_threads=count) for count in thread_counts]
 
 
 def _lower(bundle: Bundle, source: Path, target: Path) -> bool:

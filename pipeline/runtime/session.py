@@ -47,8 +47,9 @@ def profiled(folder: Path) -> Iterator[None]:
 class Session:
     """A loaded graph. `run` may be called from several threads; a `Binding` belongs to one."""
 
-    def __init__(self, inner: ort.InferenceSession) -> None:
+    def __init__(self, inner: ort.InferenceSession, weights: Sequence[ort.OrtValue] = ()) -> None:
         self._inner = inner
+        self._weights = weights  # ONNX Runtime does not keep what it is given
         self.inputs: dict[str, Shape] = {value.name: tuple(value.shape) for value in inner.get_inputs()}
         self.outputs: dict[str, Shape] = {value.name: tuple(value.shape) for value in inner.get_outputs()}
         self.dtypes: dict[str, np.dtype[Any]] = {
@@ -92,7 +93,12 @@ def _shared(array: Array) -> ort.OrtValue:
 
 
 def make_session(
-    source: str | Path | bytes, *, num_threads: int, spin: bool = True, is_optimized: bool = False
+    source: str | Path | bytes,
+    *,
+    num_threads: int,
+    spin: bool = True,
+    is_optimized: bool = False,
+    weights: Mapping[str, Array] | None = None,
 ) -> Session:
     """Loads a graph from its file, or from serialized bytes.
 
@@ -101,6 +107,7 @@ def make_session(
         spin: whether they wait for the next operator by spinning. They stop when a run ends, because the spinning
             threads of several sessions slow each other down (decode 73 -> 42 ms when it was measured).
         is_optimized: the graph is one that `optimize` wrote on a machine like this.
+        weights: initializers to compute with in place, by name; those of the graph are not read then.
 
     Raises:
         BundleError: the file is missing or is no graph that this ONNX Runtime computes.
@@ -113,7 +120,10 @@ def make_session(
     if (folder := _profile_folder.get()) is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(folder / ("memory" if isinstance(source, bytes) else Path(source).stem))
-    return Session(_load(source, options))
+    values = {name: _shared(array) for name, array in (weights or {}).items()}
+    for name, value in values.items():
+        options.add_initializer(name, value)
+    return Session(_load(source, options), list(values.values()))
 
 
 def optimize(source: Path, target: Path) -> None:

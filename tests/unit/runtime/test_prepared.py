@@ -21,7 +21,7 @@ from pipeline.runtime import native, prepared
 from pipeline.runtime.bundle import Bundle, FileInfo, Precision, new_bundle
 from pipeline.runtime.lowering.graph import DOMAIN
 from pipeline.runtime.onnx_file import read_model
-from pipeline.runtime.prepared import machine_kind, open_arrays, open_session, usual_places
+from pipeline.runtime.prepared import machine_kind, open_arrays, open_session, open_sessions, usual_places
 from pipeline.token2wav.flow import OnnxFlow
 from pipeline.token2wav.vocoder import OnnxVocoder
 
@@ -42,9 +42,10 @@ def kept(plain: Bundle, tmp_path: Path) -> Bundle:
     return dataclasses.replace(plain, prepared_in=(tmp_path,))
 
 
-def speech_of(bundle: Bundle, precision: Precision) -> Iterator[np.ndarray]:
+def speech_of(bundle: Bundle, precision: Precision, max_threads: int = 1) -> Iterator[np.ndarray]:
     """Logits, mel, F0 and samples, through every graph."""
-    lm = OnnxSpeechLM(bundle, precision, num_threads=1, max_batch_size=1, max_context=200)
+    sizes = {"num_threads": 1, "max_batch_size": 1, "max_context": 200, "max_threads": max_threads}
+    lm = OnnxSpeechLM(bundle, precision, is_alone=lambda: True, **sizes)
     voice = bundle.voice(bundle.manifest.voices[0])
     prompt = LMPrompt(np.arange(10), voice.embedding, np.arange(130) % 64)  # more positions than the smallest table has
     yield lm.prefill([prompt])
@@ -91,13 +92,36 @@ def test_a_later_session_reads_only_what_the_first_one_made(
     assert entries(tmp_path) == [entry]
 
 
-def test_a_damaged_graph_is_made_again(kept: Bundle, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_lowered", [True, False])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_sessions_that_map_weights_together_give_the_same_bits(
+    kept: Bundle, tmp_path: Path, precision: Precision, is_lowered: bool
+) -> None:
+    kept = dataclasses.replace(kept, is_lowered=is_lowered)
+    expected = list(speech_of(kept, precision, max_threads=1))
+    for array, known in zip(speech_of(kept, precision, max_threads=2), expected, strict=True):
+        np.testing.assert_array_equal(array, known)
+
+
+def test_weights_are_mapped_once(kept: Bundle, tmp_path: Path) -> None:
+    sessions = open_sessions(kept, "lm", "int8", [1, 2, 3])
+    assert len(sessions) == 3
+    files = [
+        line.split()[5]
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if str(tmp_path) in line and ".weights" in line
+    ]
+    assert len(files) == len(set(files)) == 1
+
+
+@pytest.mark.parametrize("thread_counts", [[1], [1, 2]])
+def test_a_damaged_graph_is_made_again(kept: Bundle, tmp_path: Path, thread_counts: list[int]) -> None:
     open_session(kept, "f0_predictor", "int8", num_threads=1)
     (entry,) = entries(tmp_path)
     graph = entry / "f0_predictor.optimized"
     size = graph.stat().st_size
     graph.write_bytes(bytes(size))
-    assert open_session(kept, "f0_predictor", "int8", num_threads=1).inputs
+    assert open_sessions(kept, "f0_predictor", "int8", thread_counts)[-1].inputs
     assert graph.read_bytes() != bytes(size)
 
 
