@@ -32,7 +32,7 @@ from pipeline.types import F32, I64, SpeechTokens, Utterance
 logger = logging.getLogger(__name__)
 
 IDLE_WAIT_S = 0.5  # an idle engine still beats this often
-MAX_YIELD_S, YIELD_POLL_S = 0.5, 0.005  # a step at least that often, whatever others claim
+MAX_YIELD_S, YIELD_POLL_S = 0.5, 0.01  # a step at least that often, whatever others claim
 HANDOVER_S = 0.01  # in which first tokens reach token2wav, and its claim the engine
 
 _Inbox = queue.SimpleQueue[Sequence[SpeechSequence]]

@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from pipeline.bench.plan import HUGE_PAGES
 from pipeline.errors import StageFailed
 
 CPU_WINDOW_S = 0.5
@@ -24,7 +25,7 @@ _ONE_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THR
 
 
 def run_alone(function: str, **arguments: Any) -> dict[str, Any]:
-    """Calls `module:function` of pipeline.bench in a new process.
+    """Calls `module:function` of pipeline.bench in a new process, which has huge pages as replicas have.
 
     Arguments and result are what JSON can hold. The function also gets `spawned_at`, the monotonic time before the
     process was started, if it asks for nothing else by that name. Raises StageFailed with the end of its stderr.
@@ -35,7 +36,7 @@ def run_alone(function: str, **arguments: Any) -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, "-m", "pipeline.bench.process", str(result)],
             input=job,
-            env={name: value for name, value in os.environ.items() if name not in _ONE_THREAD_VARIABLES},
+            env=HUGE_PAGES | {name: value for name, value in os.environ.items() if name not in _ONE_THREAD_VARIABLES},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -51,7 +51,7 @@ def without_scaling(application: dict[str, Any]) -> dict[str, Any]:
         for deployment in application["deployments"]
     ]
     args = {
-        stage: {name: value for name, value in settings.items() if name != "num_threads"}
+        stage: {name: value for name, value in settings.items() if name not in ("num_threads", "max_threads")}
         for stage, settings in application["args"].items()
     }
     return {**application, "args": args, "deployments": deployments}
