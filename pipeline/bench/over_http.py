@@ -10,7 +10,7 @@ from pipeline.bench.table import Table, ratio, seconds
 from pipeline.bench.workload import text_of
 
 NUM_STREAMS = 8
-IDLE_ROUNDS = 4  # of a single request for each repeat: milliseconds are looked for in seconds
+IDLE_ROUNDS, STREAM_ROUNDS = 4, 2  # for each repeat: milliseconds are looked for in seconds
 
 
 def measure_http(bench: Bench) -> Measured:
@@ -47,7 +47,7 @@ def compare_ways(bench: Bench, duration_s: float) -> list[Raw]:
         bench.settings.precision,
         text=text_of(duration_s),
         duration_s=duration_s,
-        loads=[[1, IDLE_ROUNDS * repeats], [NUM_STREAMS, repeats]],
+        loads=[[1, IDLE_ROUNDS * repeats], [NUM_STREAMS, STREAM_ROUNDS * repeats]],
     )
     rows: list[Raw] = []
     for load in measured["loads"]:

@@ -28,12 +28,14 @@ class _Order(Generic[Result]):
     job: Callable[[Lane], Result]
     future: Future[Result]
     is_urgent: bool
+    came_alone: bool  # to lanes that were all free
 
 
 class LaneJobs:
     """Runs jobs on threads of its own: urgent ones first, otherwise in the order in which they come. Close it.
 
-    A job that found itself alone keeps all lanes until it ends; who comes meanwhile waits for that.
+    A job that finds itself alone, when it comes or when it begins, keeps all lanes until it ends; who comes meanwhile
+    waits for that. So the first of a burst is done soonest, whenever its thread wakes up.
 
     Args:
         niceness: added to that of the threads (Linux).
@@ -55,8 +57,12 @@ class LaneJobs:
     ) -> list[Future[Result]]:
         """One future per job, in order, of what it returns or raises; a cancelled one that waits never runs."""
         urgency = are_urgent or [False] * len(jobs)
-        orders = [_Order(job, Future[Result](), is_urgent) for job, is_urgent in zip(jobs, urgency, strict=True)]
         with self._change:
+            came_alone = len(jobs) == 1 and self._is_alone()
+            orders = [
+                _Order(job, Future[Result](), is_urgent, came_alone)
+                for job, is_urgent in zip(jobs, urgency, strict=True)
+            ]
             for order in orders:
                 (self._urgent if order.is_urgent else self._others).append(order)
                 self._claim(order)
@@ -91,7 +97,8 @@ class LaneJobs:
             if not order.future.set_running_or_notify_cancel():
                 self._release(order)
                 return None, None
-            if not self._is_alone():
+            has_all = order.came_alone and len(self._free) == len(self._lanes)
+            if not (has_all or self._is_alone()):
                 return order, self._free.pop()
             self._free.clear()
             return order, None
