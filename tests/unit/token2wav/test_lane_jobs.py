@@ -32,7 +32,8 @@ def test_one_job_at_a_time_has_all_lanes(jobs: LaneJobs) -> None:
 def test_the_first_of_a_burst_has_all_lanes(jobs: LaneJobs) -> None:
     for _ in range(50):
         futures = [jobs.submit([lane_of])[0] for _ in range(4)]
-        assert [future.result(TIMEOUT_S) for future in futures][0] is None
+        first, *_ = (future.result(TIMEOUT_S) for future in futures)
+        assert first is None
 
 
 def test_two_jobs_run_side_by_side_on_a_lane_each(jobs: LaneJobs) -> None:
