@@ -224,8 +224,6 @@ class Engine:
 
         It ends, as no new tokens bring no new first audio; so it does when somebody comes.
         """
-        if self._claims is None:
-            return
         until = time.monotonic() + MAX_YIELD_S
         while self._can_wait() and self._is_outranked() and not self._is_closing and time.monotonic() < until:
             self._drain(YIELD_POLL_S)

@@ -9,7 +9,7 @@ from typing import Any
 
 INGRESS_CPUS, FRONTEND_CPUS = 0.1, 0.2  # Ray's accounting for the light stages
 MAX_ONGOING_REQUESTS = 256  # above what the engine queues, so that the engine refuses and Ray lets nothing wait unseen
-# glibc asks for huge pages, where Linux gives them to those who ask ("madvise"): fewer misses after every switch.
+# glibc asks for huge pages, which Linux in its mode "madvise" gives to those who ask.
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 # For Ray, in each replica: passing requests between threads for its own code, its router and ours takes longer.
 ONE_EVENT_LOOP = {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0", "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0"}
